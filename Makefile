@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# The thin front: each target is one command a person would otherwise have to remember.
+BUILD ?= build
+
+.PHONY: all deps demo check bench fmt clean
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) --buildtype=release -Db_ndebug=false
+deps:
+	tools/deps
+demo: all
+	BUILD=$(BUILD) tools/demo
+check:
+	tools/check/run
+bench: all
+	BUILD=$(BUILD) tests/bench/run
+fmt:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+clean:
+	rm -rf build build-*

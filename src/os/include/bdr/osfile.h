@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* osfile.h - whole-buffer file I/O and durable folders. Threads: any. */
+#pragma once
+#include "bdr/err.h"
+
+/* All of `len` bytes, or an error (a short read at the end of the file is IO). `name` is for messages. */
+bdr_ret bdr_os_pread(int fd, const char *name, void *buf, size_t len, uint64_t off);
+bdr_ret bdr_os_pwrite(int fd, const char *name, const void *buf, size_t len, uint64_t off);
+bdr_ret bdr_os_write(int fd, const char *name, const void *buf, size_t len);
+/* Creates `path` and its parents, mode 0700; there already is fine. */
+bdr_ret bdr_os_mkdirs(const char *path);
+bdr_ret bdr_os_fsync_dir(const char *path);
+/* At most `max` bytes of a small file; NUL behind; caller frees. RANGE when larger. */
+bdr_ret bdr_os_read_file(const char *path, size_t max, char **out, size_t *out_len);
+/* Kernel random bytes. */
+bdr_ret bdr_os_random(void *buf, size_t len);
+/* Identity of this machine for `purpose`, stable over reboots, not its machine-id itself; 32 hex + NUL. */
+bdr_ret bdr_os_machine_id(const char *purpose, char out[33]);
+bdr_ret bdr_os_hostname(char *out, size_t n);
