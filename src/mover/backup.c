@@ -135,8 +135,10 @@ static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, con
                                                         : "the last point's map of %s is damaged")
                              : "the tracker of %s missed a change: everything was compared", spec->info.identity);
         bdr_err_drop(err, "a full compare follows");
+        b->out->audited_blocks += r->audited;
+        b->out->audit_misses += r->misses;
         free(r->bad);
-        r->bad = NULL;
+        *r = (struct pass_result){0};
         atomic_store(&spec->meter->done_bytes, done);
     }
     b->out->full = true;

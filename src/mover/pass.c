@@ -73,6 +73,8 @@ static void pass_bad(struct pass *p, uint64_t off, uint64_t len)
 /* Reads what can be read in ever smaller pieces; the rest becomes zeros and is recorded. */
 static struct bdr_err *pass_salvage(struct pass *p, uint64_t off, uint8_t *buf, size_t len, size_t piece)
 {
+    size_t unit = BDR_MAX(p->spec->info.align_bytes, p->spec->info.sector_bytes);
+
     for (size_t at = 0, n; at < len; at += n) {
         struct bdr_err *err;
 
@@ -83,10 +85,9 @@ static struct bdr_err *pass_salvage(struct pass *p, uint64_t off, uint8_t *buf, 
             continue;
         if (err->code != BDR_IO)
             return err;
-        if (piece > p->spec->info.align_bytes && n > p->spec->info.align_bytes) {
+        if (n > unit) {
             bdr_err_drop(err, "smaller pieces are tried");
-            BDR_TRY(pass_salvage(p, off + at, buf + at, n,
-                                 piece > 65536 ? 65536 : BDR_MAX(p->spec->info.align_bytes, 512u)));
+            BDR_TRY(pass_salvage(p, off + at, buf + at, n, piece > 65536 ? 65536 : unit));
             continue;
         }
         BDR_LOG(WARN, "backup.unreadable", F_STR("disk", p->spec->info.identity), F_U64("offset", off + at),
@@ -127,11 +128,10 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
         p->out->audited++;
         p->out->misses += !same;
         pthread_mutex_unlock(&p->lock);
-        if (!same) {
-            atomic_fetch_add(&m->audit_misses, 1);
+        /* One line tells it; a broken tracker may miss thousands. */
+        if (!same && atomic_fetch_add(&m->audit_misses, 1) == 0)
             BDR_LOG(ERROR, "backup.tracker-miss", F_STR("disk", p->spec->info.identity),
                     F_U64("offset", block * p->block_bytes));
-        }
     }
     return NULL;
 }

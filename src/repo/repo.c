@@ -57,7 +57,7 @@ struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_option
     BDR_NOMEM_IF_NULL(config);
     if (block < 65536 || block > BDR_BLOCK_MAX_BYTES || (block & (block - 1)))
         BDR_FAIL(BDR_INVAL, 0, "the block size must be a power of two from 64K to 4M, not %u", block);
-    if (pack < 4u << 20 || pack > 256u << 20 || pack < 2 * block)
+    if (pack < 4u << 20 || pack > 256u << 20)
         BDR_FAIL(BDR_INVAL, 0, "the pack size must be from 4M to 256M");
     if (opt->compress)
         BDR_TRY(bdr_codec_parse(opt->compress, &codec, &level));

@@ -52,7 +52,7 @@ struct bdr_backup_options {
 struct bdr_backup_result {
     char point_id[33];
     bool full;              /* some disk was read as a whole */
-    char reason[160];       /* why, in words; empty when nothing needs to be said */
+    char reason[240];       /* why, in words; empty when nothing needs to be said */
     uint64_t size_bytes, read_bytes, changed_bytes, new_bytes, stored_bytes, node_bytes, known_bytes, zero_bytes;
     uint64_t unreadable_bytes, unreadable_ranges;
     uint64_t audited_blocks, audit_misses;
