@@ -50,6 +50,7 @@ struct bdr_opt {
     bool cli_only; /* refused in configuration files (--force, --help) */
     bool hidden;   /* parsed, but not shown */
     bool stops;    /* ends parsing and drops all checks (--help, --version) */
+    bool path;     /* complete file names although it is a STRING or LIST */
 };
 
 enum bdr_arg_need {
@@ -66,7 +67,8 @@ struct bdr_arg {
     size_t offset;
     const char *choices; /* CHOICE; also completes a LIST */
     const char *help;
-    bool path; /* complete file names although it is a STRING or LIST */
+    bool path;    /* complete file names although it is a STRING or LIST */
+    bool command; /* complete the program's commands */
 };
 
 struct bdr_exit_note {

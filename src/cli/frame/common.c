@@ -9,6 +9,7 @@ const struct bdr_opt bdr_common_opts[] = {
      BDR_STRING(struct bdr_common, repo),
      .env = "BDR_REPO",
      .metavar = "REPO",
+     .path = true,
      .help = "The repository: a folder, s3://bucket/prefix or https://gateway."},
     {.name = "passphrase-file",
      BDR_PATH(struct bdr_common, passphrase_file),

@@ -63,7 +63,9 @@ bdr_ret bdr_out_new(const struct bdr_out_how *how, struct bdr_out **out);
 void bdr_out_free(struct bdr_out *o);
 /* Terminal width, colours and NO_COLOR of the real stdout and stderr. */
 struct bdr_out_how bdr_out_how_real(void);
+BDR_AUTO_DEFINE(out, struct bdr_out *, bdr_out_free)
 bool bdr_out_is_json(const struct bdr_out *o);
+unsigned bdr_out_width(const struct bdr_out *o); /* 0: not a terminal */
 
 /* Prints the table, or makes an array of objects the document. */
 bdr_ret bdr_out_table(struct bdr_out *o, const struct bdr_table *t);

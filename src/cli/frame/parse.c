@@ -277,11 +277,16 @@ struct bdr_err *bdr_parse(const struct bdr_app *app, int argc, char *const *argv
     return parse_deal(out);
 }
 
-struct bdr_err *bdr_parse_none(const struct bdr_app *app, const struct bdr_cmd *cmd, const char *path,
-                               const struct bdr_world *world, struct bdr_parsed *out)
+struct bdr_err *bdr_parse_as(const struct bdr_parsed *flags, const struct bdr_cmd *cmd, const struct bdr_world *world,
+                             struct bdr_parsed *out)
 {
-    *out = (struct bdr_parsed){.app = app, .cmd = cmd};
-    snprintf(out->path, sizeof(out->path), "%s", path);
+    *out = (struct bdr_parsed){.app = flags->app, .cmd = cmd};
+    for (size_t i = 0; i < flags->settings_count; i++) {
+        const struct bdr_setting *s = &flags->settings[i];
+
+        if (s->from == BDR_FROM_FLAG && bdr_opt_find(bdr_common_opts, s->opt->name) == s->opt)
+            BDR_TRY(bdr_settings_add(out, *s));
+    }
     return parse_fill(out, world, false);
 }
 

@@ -50,9 +50,12 @@ struct bdr_parsed {
  */
 bdr_ret bdr_parse(const struct bdr_app *app, int argc, char *const *argv, const struct bdr_world *world,
                   struct bdr_parsed *out);
-/* The same for command `cmd` at `path` without any flag and without required values: for `config explain`. */
-bdr_ret bdr_parse_none(const struct bdr_app *app, const struct bdr_cmd *cmd, const char *path,
-                       const struct bdr_world *world, struct bdr_parsed *out);
+/*
+ * The same for command `cmd` as if it had been called with the common flags of `flags` only; required values may
+ * be missing: for `config explain`.
+ */
+bdr_ret bdr_parse_as(const struct bdr_parsed *flags, const struct bdr_cmd *cmd, const struct bdr_world *world,
+                     struct bdr_parsed *out);
 void bdr_parsed_free(struct bdr_parsed *p);
 BDR_UNUSED static inline void bdr_auto_parsed(struct bdr_parsed *p)
 {

@@ -64,7 +64,10 @@ void bdr_progress_phase(struct bdr_progress *p, const char *name);
 void bdr_progress_set(struct bdr_progress *p, const struct bdr_progress_counts *counts);
 /* Adds each member. */
 void bdr_progress_add(struct bdr_progress *p, const struct bdr_progress_counts *more);
-/* Between these the line is gone and nobody draws: write your own. The log does it by itself. */
-void bdr_progress_pause(struct bdr_progress *p);
-void bdr_progress_resume(struct bdr_progress *p);
+/*
+ * Between these the meter's line is off the screen and nobody else writes: write your own, briefly. Calls nest.
+ * Log lines and everything of out.h do it by themselves.
+ */
+void bdr_screen_begin(void);
+void bdr_screen_end(void);
 BDR_AUTO_DEFINE(progress, struct bdr_progress *, bdr_progress_stop)
