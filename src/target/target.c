@@ -63,6 +63,18 @@ static const struct bdr_target_driver *target_pick(const char *location, const c
     return target_ends_with(location, ".qcow2") ? &bdr_target_qcow2 : &bdr_target_raw;
 }
 
+struct bdr_err *bdr_target_path(const char *location, char **out)
+{
+    const char *where = NULL;
+    const struct bdr_target_driver *drv = target_pick(location, &where);
+    char *path = drv->is_file ? strdup(where) : NULL;
+
+    if (drv->is_file)
+        BDR_NOMEM_IF_NULL(path);
+    *out = path;
+    return NULL;
+}
+
 struct bdr_err *bdr_target_open(const struct bdr_target_spec *spec, struct bdr_target **out)
 {
     const char *where = NULL;

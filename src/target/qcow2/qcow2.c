@@ -188,7 +188,6 @@ static struct bdr_err *qcow2_info(struct bdr_target *base, struct bdr_target_inf
     out->align_bytes = 1; /* qemu-nbd takes any */
     out->starts_zero = t->fresh;
     out->max_inflight = info->multi ? NBD_CONNS_MAX : 1;
-    out->path = t->path;
     return NULL;
 }
 
@@ -214,7 +213,7 @@ static struct bdr_err *qcow2_flush(struct bdr_target *base)
 
 const struct bdr_target_driver bdr_target_qcow2 = {
     .name = "qcow2", .title = "qcow2 image", .help = "NAME.qcow2 or qcow2:PATH: an image for QEMU; grows with its data",
-    .scheme = "qcow2:", .max_inflight = NBD_CONNS_MAX,
+    .scheme = "qcow2:", .max_inflight = NBD_CONNS_MAX, .is_file = true,
     .open = qcow2_open, .info = qcow2_info, .write = qcow2_write, .zero = qcow2_zero, .read = qcow2_read,
     .flush = qcow2_flush, .close = qcow2_close,
 };

@@ -126,7 +126,6 @@ static struct bdr_err *raw_info(struct bdr_target *base, struct bdr_target_info 
 
     out->size_bytes = t->size_bytes;
     out->starts_zero = t->fresh;
-    out->path = t->path;
     return NULL;
 }
 
@@ -197,7 +196,7 @@ static struct bdr_err *raw_commit(struct bdr_target *base)
 
 const struct bdr_target_driver bdr_target_raw = {
     .name = "raw", .title = "Raw file", .help = "PATH or raw:PATH: a plain sparse file with the bytes of the disk",
-    .scheme = "raw:", .max_inflight = 8,
+    .scheme = "raw:", .max_inflight = 8, .is_file = true,
     .open = raw_open, .info = raw_info, .write = raw_write, .zero = raw_zero, .read = raw_read,
     .flush = raw_flush, .commit = raw_commit, .close = raw_close,
 };

@@ -31,7 +31,6 @@ struct bdr_target_info {
     uint32_t max_inflight; /* calls at once that are of use, >= 1 */
     bool starts_zero;      /* what was never written reads as zeros: zeros need not be written */
     bool can_read;         /* bdr_target_read works */
-    const char *path;      /* the regular file it is, or NULL. Borrowed from the target */
     char note[160];        /* one sentence worth telling the user, or "" */
 };
 
@@ -40,6 +39,7 @@ struct bdr_target_driver {
     const char *help;      /* one line for the manual: what location looks like */
     const char *scheme;    /* "qcow2:" */
     uint32_t max_inflight;
+    bool is_file;          /* location is the path of a plain file */
     struct bdr_err *(*open)(const struct bdr_target_spec *spec, const char *where, struct bdr_target **out);
     struct bdr_err *(*info)(struct bdr_target *t, struct bdr_target_info *out);
     struct bdr_err *(*write)(struct bdr_target *t, uint64_t off, const void *buf, size_t len);
@@ -86,6 +86,9 @@ bdr_ret bdr_target_read(struct bdr_target *t, uint64_t off, void *buf, size_t le
 bdr_ret bdr_target_flush(struct bdr_target *t);
 /* The disk is complete: durable, and usable by others once closed. Only read and close may follow. */
 bdr_ret bdr_target_commit(struct bdr_target *t);
+
+/* The path of the plain file that `location` means; *out is NULL when it is none (device, NBD). Caller frees. */
+bdr_ret bdr_target_path(const char *location, char **out);
 
 /* All drivers, NULL-terminated; for help and the conformance suite. */
 extern const struct bdr_target_driver *const bdr_target_drivers[];
