@@ -207,6 +207,8 @@ static bool value_is_host(const char *s, size_t len)
         ip[len] = 0;
         return inet_pton(AF_INET6, ip, addr) == 1;
     }
+    if (s[len - 1] == '.')
+        len--; /* the root, as in a fully qualified name */
     for (size_t i = 0; i < len; i++) {
         bool word =
             (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '_';
