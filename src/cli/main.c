@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of commands: the program's table of contents. A new command is one file, one declaration, one row. */
+#include "cmds.h"
 #include "frame/cli.h"
 
 static const struct bdr_cmd *const main_cmds[] = {
+    &bdr_cmd_init,   &bdr_cmd_backup, &bdr_cmd_points, &bdr_cmd_show, &bdr_cmd_recover, &bdr_cmd_rm,
     &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version, &bdr_cmd_help, &bdr_cmd_internal, NULL,
 };
 
