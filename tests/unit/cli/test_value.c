@@ -52,6 +52,13 @@ static void test_value__bad__says_what_is_right(void **state)
         {BDR_OPT_U32, "-1", BDR_INVAL, "not a number"},
         {BDR_OPT_U64, "18446744073709551616", BDR_RANGE, "more than"},
         {BDR_OPT_U64, "", BDR_INVAL, "missing"},
+        {BDR_OPT_PERCENT, "", BDR_INVAL, "0.1, 5, 5%"},
+        {BDR_OPT_PERCENT, "%", BDR_INVAL, "percentage"},
+        {BDR_OPT_PERCENT, "1.2.3", BDR_INVAL, "percentage"},
+        {BDR_OPT_PERCENT, "5%%", BDR_INVAL, "percentage"},
+        {BDR_OPT_PERCENT, "nan", BDR_INVAL, "percentage"},
+        {BDR_OPT_PERCENT, "-1", BDR_INVAL, "percentage"},
+        {BDR_OPT_PERCENT, "100.1", BDR_RANGE, "0 to 100"},
         {BDR_OPT_SIZE, "many", BDR_INVAL, "4096, 64K, 1.5G"},
         {BDR_OPT_SIZE, "1X", BDR_INVAL, "size"},
         {BDR_OPT_SIZE, "-5", BDR_INVAL, "size"},
@@ -80,6 +87,20 @@ static void test_value__bad__says_what_is_right(void **state)
         check_fails(bdr_value_parse(&opt, rows[i].text, &got), rows[i].code, rows[i].part);
         assert_int_equal(got, 77); /* untouched */
     }
+}
+
+static void test_value__percent__parsed(void **state)
+{
+    const struct bdr_opt opt = {.name = "x", .type = BDR_OPT_PERCENT};
+    double got = -1;
+
+    (void)state;
+    check_ok(bdr_value_parse(&opt, "0.5", &got));
+    assert_true(got > 0.49 && got < 0.51);
+    check_ok(bdr_value_parse(&opt, "100%", &got));
+    assert_true(got > 99.9);
+    check_ok(bdr_value_parse(&opt, "0", &got));
+    assert_true(got < 0.001);
 }
 
 static void test_value__flag_words__parsed(void **state)
@@ -180,10 +201,15 @@ static void test_nearest__far_name__not_offered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_value__good__parsed),           cmocka_unit_test(test_value__bad__says_what_is_right),
-        cmocka_unit_test(test_value__flag_words__parsed),     cmocka_unit_test(test_value__range__named_in_its_unit),
-        cmocka_unit_test(test_value__hosts__told_apart),      cmocka_unit_test(test_duration_text__any__reads_back),
-        cmocka_unit_test(test_edit_distance__pairs__counted), cmocka_unit_test(test_nearest__far_name__not_offered),
+        cmocka_unit_test(test_value__good__parsed),
+        cmocka_unit_test(test_value__bad__says_what_is_right),
+        cmocka_unit_test(test_value__percent__parsed),
+        cmocka_unit_test(test_value__flag_words__parsed),
+        cmocka_unit_test(test_value__range__named_in_its_unit),
+        cmocka_unit_test(test_value__hosts__told_apart),
+        cmocka_unit_test(test_duration_text__any__reads_back),
+        cmocka_unit_test(test_edit_distance__pairs__counted),
+        cmocka_unit_test(test_nearest__far_name__not_offered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
