@@ -6,35 +6,37 @@
  * Drivers are rows of schema/drivers.def; wrappers (retry, rate, fault, trace) have the same shape and
  * are put around a driver by bdr_source_wrap_*(). Callers use the bdr_source_*() functions, never a
  * driver's members: bounds, defaults and counters live in those functions.
- * Depends on: base, os.      Threads: reads as info.max_inflight says; all else one thread at a time.
+ * Depends on: base, os.      Threads: reads as info.max_inflight says (more wait their turn); all else one thread at a
+ * time, which may be while other threads read.
  */
 #pragma once
 #include "bdr/cancel.h"
 #include "bdr/err.h"
+#include <stdint.h>
 
 struct bdr_source; /* opaque; a driver's struct starts with one */
 
-/* How to open a disk. All strings are borrowed for the call. */
+/* How to open a disk. All strings are borrowed for the call; `cancel` must live as long as the source. */
 struct bdr_source_spec {
     const char *location;        /* what the user wrote: a path, nbd://host:10809/export, qcow2:/a.qcow2, mem:... */
     const char *base_token;      /* the tracker token of the last point, or NULL */
     const char *dirty_bitmap;    /* nbd, qcow2: name of a qemu dirty bitmap that tracks changes, or NULL */
     const char *changed_extents; /* a file with lines "offset length" (bytes) of what changed since the base, or NULL */
     const char *tls_ca, *tls_cert, *tls_key; /* nbd: PEM paths, or NULL */
-    uint32_t depth;              /* reads wanted in flight; 0: the driver's default */
+    uint32_t depth;                          /* reads wanted in flight; 0: the driver's default */
     const struct bdr_cancel *cancel;
 };
 
 struct bdr_source_info {
-    uint64_t size_bytes;        /* may be any number of bytes for a file */
-    uint32_t sector_bytes;      /* logical sector: 512 or 4096, power of two */
-    uint32_t align_bytes;       /* reads must start and end on this, except that the end of the disk always may end one */
-    uint32_t max_inflight;      /* read calls at once on this handle, >= 1 */
-    bool knows_allocation;      /* extents(all) tells holes */
-    bool has_changes;           /* extents(changed) works against spec.base_token / bitmap / file */
-    bool rotational;            /* hint: prefer one sequential reader */
-    char identity[128];         /* stable name of the disk: "file:/path", a serial, an export; for matching disks of points */
-    char consistency[16];       /* "crash", "filesystem", "application" */
+    uint64_t size_bytes;   /* may be any number of bytes for a file */
+    uint32_t sector_bytes; /* logical sector: 512 or 4096, power of two */
+    uint32_t align_bytes;  /* reads must start and end on this, except that the end of the disk always may end one */
+    uint32_t max_inflight; /* read calls at once on this handle, >= 1 */
+    bool knows_allocation; /* extents(all) tells holes */
+    bool has_changes;      /* extents(changed) works against spec.base_token / bitmap / file */
+    bool rotational;       /* hint: prefer one sequential reader */
+    char identity[128];   /* stable name of the disk: "file:/path", a serial, an export; for matching disks of points */
+    char consistency[16]; /* "crash", "filesystem", "application" */
 };
 
 enum bdr_extent_kind {
@@ -53,10 +55,18 @@ enum bdr_extents_of {
     BDR_EXTENTS_CHANGED, /* what may differ from the base: gaps are unchanged; ZERO means "now zero" */
 };
 
+/* The optional members of bdr_source_spec that a driver understands; the core refuses the others by name. */
+enum bdr_source_accepts {
+    BDR_SOURCE_ACCEPTS_BITMAP = 1,
+    BDR_SOURCE_ACCEPTS_TLS = 2,
+};
+
 struct bdr_source_driver {
     const char *name, *title;
-    const char *help;       /* one line for the manual: what location looks like */
-    uint32_t max_inflight;  /* the core, not the driver, limits concurrency */
+    const char *help;      /* one line for the manual: what location looks like */
+    const char *schemes;   /* the prefixes of a location that name this driver, separated by spaces: "nbd:// nbds://" */
+    unsigned accepts;      /* bdr_source_accepts */
+    uint32_t max_inflight; /* the core, not the driver, limits concurrency */
     struct bdr_err *(*open)(const struct bdr_source_spec *spec, struct bdr_source **out);
     struct bdr_err *(*info)(struct bdr_source *src, struct bdr_source_info *out);
     struct bdr_err *(*extents)(struct bdr_source *src, enum bdr_extents_of of, uint64_t off, uint64_t len,
@@ -71,9 +81,11 @@ struct bdr_source_driver {
     void (*close)(struct bdr_source *src);
 };
 
-/* First member of every driver's struct; filled in by the driver's open. */
+/* First member of every driver's struct. The core fills it in when the driver's open has returned; drivers leave it
+ * zero. */
 struct bdr_source {
     const struct bdr_source_driver *drv;
+    struct bdr_source_core *core; /* owned by source.c: the checked info, the gate of max_inflight, counters */
 };
 
 /*
@@ -87,12 +99,13 @@ void bdr_source_close(struct bdr_source *src);
 bdr_ret bdr_source_info(struct bdr_source *src, struct bdr_source_info *out);
 
 /*
- * Walks the extents that meet [off, off+len), cut to that range.
- * Errors: UNSUPPORTED for CHANGED without a tracker; STALE when the base token is no longer valid (start a full
- * pass). ALL never fails for lack of knowledge: without it, everything is one DATA extent.
+ * Walks the extents that meet [off, off+len), cut to that range; neighbours of one kind come as one extent. Where a
+ * driver's extent ends inside a unit of info.align_bytes, that unit is told as DATA: what is DATA can be read as told.
+ * Errors: RANGE past the end; UNSUPPORTED for CHANGED without a tracker; STALE when the base token is no longer valid
+ * (start a full pass). ALL never fails for lack of knowledge: without it, everything is one DATA extent.
  */
-bdr_ret bdr_source_extents(struct bdr_source *src, enum bdr_extents_of of, uint64_t off, uint64_t len,
-                           bdr_extent_fn fn, void *ctx);
+bdr_ret bdr_source_extents(struct bdr_source *src, enum bdr_extents_of of, uint64_t off, uint64_t len, bdr_extent_fn fn,
+                           void *ctx);
 /*
  * Reads `len` bytes at `off` into `buf`.
  * Shape:   off, len multiples of info.align_bytes, except that off+len may be the size of the disk.
@@ -105,9 +118,16 @@ bdr_ret bdr_source_token(struct bdr_source *src, char **out);
 bdr_ret bdr_source_check(struct bdr_source *src);
 bdr_ret bdr_source_committed(struct bdr_source *src);
 
+/* What was asked of this handle since it was opened. */
+struct bdr_source_stats {
+    uint64_t reads, bytes; /* that succeeded */
+    uint64_t errors;       /* reads that the driver failed; those refused by the checks are not counted */
+};
+void bdr_source_stats(struct bdr_source *src, struct bdr_source_stats *out); /* any thread */
+
 /* Wrappers. Each takes ownership of *src and replaces it; on failure *src is unchanged. */
 struct bdr_retry_policy {
-    uint32_t attempts;                /* in all; 1 is no retry */
+    uint32_t attempts;                     /* in all; 1 is no retry */
     uint32_t first_delay_ms, max_delay_ms; /* doubles between, with jitter */
 };
 bdr_ret bdr_source_wrap_retry(struct bdr_source **src, const struct bdr_retry_policy *policy,
