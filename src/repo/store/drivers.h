@@ -8,3 +8,4 @@
 
 extern const struct bdr_store_driver bdr_store_fs;
 extern const struct bdr_store_driver bdr_store_mem;
+extern const struct bdr_store_driver bdr_store_s3;

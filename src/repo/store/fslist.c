@@ -96,7 +96,8 @@ static struct bdr_err *fslist_read(const struct fslist_walk *walk, DIR *dir, con
     }
     if (errno && errno != ENOENT)
         BDR_FAIL_ERRNO("reading folder %s", path);
-    qsort(out->names, out->n, out->names ? sizeof(*out->names) : 1, fslist_order);
+    if (out->n)
+        qsort(out->names, out->n, sizeof(*out->names), fslist_order);
     return NULL;
 }
 

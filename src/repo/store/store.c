@@ -9,11 +9,19 @@
 #define KEY_MAX       200
 #define GET_ALL_FIRST ((size_t)1 << 20) /* one request for nearly every object that is read as a whole */
 
-static const struct bdr_store_driver *const drivers[] = {&bdr_store_mem, &bdr_store_fs};
+static const struct bdr_store_driver *const drivers[] = {&bdr_store_s3, &bdr_store_mem, &bdr_store_fs};
 
 static bool key_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+/* What a person may see of a URL that somebody has put a password in. */
+static const char *shown(const char *url)
+{
+    const char *at = strchr(url, '@');
+
+    return at && strstr(url, "://") ? at + 1 : url;
 }
 
 /* Whether `s` is a key, or (prefix) could be the beginning of one. */
@@ -63,10 +71,10 @@ struct bdr_err *bdr_store_open(const char *url, const struct bdr_store_options *
     struct bdr_store *st = NULL;
 
     if (!drv)
-        BDR_FAIL(BDR_INVAL, 0, "'%s' is not a place we can store to; use a folder or s3://bucket/prefix", url);
+        BDR_FAIL(BDR_INVAL, 0, "'%s' is not a place we can store to; use a folder or s3://bucket/prefix", shown(url));
     if (!opt)
         opt = &none;
-    BDR_TRY_FOR(drv->open(url, opt, &st), "opening store %s", url);
+    BDR_TRY_FOR(drv->open(url, opt, &st), "opening store %s", shown(url));
     st->drv = drv;
     st->read_only = opt->read_only;
     *out = st;
@@ -150,11 +158,26 @@ struct bdr_err *bdr_store_put(struct bdr_store *st, const char *key, const void 
     return NULL;
 }
 
+struct list_filter {
+    bdr_list_fn fn;
+    void *ctx;
+};
+
+/* What others have put there under names that are no keys is not ours to see. */
+static struct bdr_err *list_keys_only(void *ctx, const char *key, uint64_t size_bytes)
+{
+    const struct list_filter *filter = ctx;
+
+    return key_ok(key, false) ? filter->fn(filter->ctx, key, size_bytes) : NULL;
+}
+
 struct bdr_err *bdr_store_list(struct bdr_store *st, const char *prefix, bdr_list_fn fn, void *ctx)
 {
+    struct list_filter filter = {.fn = fn, .ctx = ctx};
+
     if (!key_ok(prefix, true))
         BDR_FAIL(BDR_INVAL, 0, "'%.200s' can't be the beginning of an object key", prefix);
-    BDR_TRY_FOR(st->drv->list(st, prefix, fn, ctx), "listing objects '%s*'", prefix);
+    BDR_TRY_FOR(st->drv->list(st, prefix, list_keys_only, &filter), "listing objects '%s*'", prefix);
     return NULL;
 }
 

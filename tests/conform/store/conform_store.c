@@ -273,7 +273,7 @@ static struct bdr_err *list_ordered(void *ctx, const char *key, uint64_t size_by
 static void test_list__more_than_a_page__has_all_in_order(void **state)
 {
     BDR_AUTO(store) struct bdr_store *st = open_at("pages", true);
-    struct put_job job = {.st = st, .threads = 8, .keys = 2345};
+    struct put_job job = {.st = st, .threads = 8, .keys = 1234};
     struct bdr_pool *pool = NULL;
     struct list_check check = {0};
     int stopped = 0;
@@ -285,11 +285,11 @@ static void test_list__more_than_a_page__has_all_in_order(void **state)
     assert_int_equal(check.n, job.keys);
     check = (struct list_check){0};
     OK(bdr_store_list(st, "m/0f/", list_ordered, &check));
-    assert_int_equal(check.n, (job.keys + 0) / 16);
+    assert_int_equal(check.n, job.keys / 16);
     FAILS(FENCED, bdr_store_list(st, "m/", list_stop, &stopped));
     assert_int_equal(stopped, 1);
-    OK(bdr_store_list(st, "m/0", list_removing, st));
-    expect_list(st, "m/0", "");
+    OK(bdr_store_list(st, "m/0f/", list_removing, st));
+    expect_list(st, "m/0f/", "");
 }
 
 static void test_remove__gone_and_again_is_fine(void **state)
@@ -425,7 +425,7 @@ static void test_writer__sizes_around_parts__give_the_bytes(void **state)
         snprintf(key, sizeof(key), "w/%zu", sizes[i]);
         OK(bdr_store_writer_begin(st, key, &w));
         write_pieces(w, data, sizes[i], 1000003);
-        expect_list(st, key, "");
+        FAILS(NOTFOUND, bdr_store_stat(st, key, &(struct bdr_store_stat){0}));
         OK(bdr_store_writer_commit(BDR_STEAL(w)));
         expect(st, key, data, sizes[i]);
         if (sizes[i] < 100)
@@ -472,8 +472,8 @@ static void test_writer__abandoned__leaves_nothing(void **state)
 /* A process that dies while it writes: nothing is listed; sweep finds what it left, not what a living one uses. */
 static void test_sweep__dead_writer__is_removed_and_a_living_one_is_not(void **state)
 {
-    BDR_AUTO(store) struct bdr_store *st = open_at("sweep", true);
-    BDR_AUTO(mem) uint8_t *data = calloc(1, 9 * MIB);
+    BDR_AUTO(store) struct bdr_store *st = is_mem ? NULL : open_at("sweep", true);
+    static uint8_t data[9 * MIB];
     struct bdr_store_writer *w = NULL;
     uint64_t swept = 99;
     int status;
@@ -547,7 +547,7 @@ static void test_hold__is_seen_by_others_until_released(void **state)
 
 static void test_hold__holder_dies__is_free(void **state)
 {
-    BDR_AUTO(store) struct bdr_store *st = open_at("holddie", true);
+    BDR_AUTO(store) struct bdr_store *st = is_fs ? open_at("holddie", true) : NULL;
     int ready[2], go[2], status;
     bool held = false;
     pid_t pid;
