@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source.h (tests) - the conformance suite of the source contract: one row a way to get a disk.
+ * conform.h - the conformance suite of the source contract: one row a way to get a disk.
  *
- * A new driver adds one row to source_rows.c: make() sets up a disk and says what it must read as. Threads: one.
+ * A new driver adds one row to rows.c: make() sets up a disk and says what it must read as. Threads: one.
  */
 #pragma once
 #include "lab.h"

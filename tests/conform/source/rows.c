@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* source_rows.c - the disks that the conformance suite is run on. */
+/* rows.c - the disks that the conformance suite is run on. */
 #include "bdr/bytes.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
-#include "source.h"
+#include "conform.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>

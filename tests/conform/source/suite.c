@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_suite.c - what every source driver promises (src/source/include/bdr/source.h), checked against content that
+ * suite.c - what every source driver promises (src/source/include/bdr/source.h), checked against content that
  * did not come through the driver.
  *
  * Usage: conform-source ROW
@@ -8,7 +8,7 @@
 #include "bdr/bytes.h"
 #include "bdr/osfile.h"
 #include "bdr/pool.h"
-#include "source.h"
+#include "conform.h"
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
