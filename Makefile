@@ -12,8 +12,9 @@ deps:
 demo: all
 	BUILD=$(BUILD) tools/demo
 check:
-	tools/check/run
+	BUILD=$(BUILD) tools/check/run
 bench: all
+	tools/deps bench
 	BUILD=$(BUILD) tests/bench/run
 fmt:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -7,11 +7,18 @@
 
 static atomic_int log_max = BDR_LOG_WARN;
 static atomic_bool log_json = false;
+static void (*log_begin)(void), (*log_end)(void);
 
 void bdr_log_setup(enum bdr_log_level max, bool json)
 {
     atomic_store(&log_max, (int)max);
     atomic_store(&log_json, json);
+}
+
+void bdr_log_around(void (*begin)(void), void (*end)(void))
+{
+    log_begin = begin;
+    log_end = end;
 }
 
 bool bdr_log_wanted(enum bdr_log_level level)
@@ -55,6 +62,10 @@ void bdr_log_write(enum bdr_log_level level, const char *event, const struct bdr
     }
     bdr_buf_printf(&b, json ? "}\n" : "\n");
     /* One write a line, so that lines of several threads and processes do not mix. */
+    if (log_begin)
+        log_begin();
     if (!b.failed && write(STDERR_FILENO, b.data, b.len) < 0)
-        return; /* nowhere to tell */
+        b.failed = true; /* nowhere to tell */
+    if (log_end)
+        log_end();
 }

@@ -23,6 +23,8 @@ struct bdr_field {
 #define F_ERR(v) ((struct bdr_field){.name = "error", .kind = BDR_F_ERR, .err = (v)})
 
 void bdr_log_setup(enum bdr_log_level max, bool json);
+/* Called before and after each line is written, by any thread: a progress line makes way. Threads: before others start. */
+void bdr_log_around(void (*begin)(void), void (*end)(void));
 bool bdr_log_wanted(enum bdr_log_level level);
 void bdr_log_write(enum bdr_log_level level, const char *event, const struct bdr_field *fields, size_t n);
 #define BDR_LOG(level, event, ...)                                                                                     \

@@ -50,3 +50,49 @@ bdr_ret bdr_repo_points(struct bdr_repo *repo, struct bdr_point_info **out, size
 bdr_ret bdr_repo_find(struct bdr_repo *repo, const char *which, const char *host, struct bdr_point_info *out);
 
 BDR_AUTO_DEFINE(repo, struct bdr_repo *, bdr_repo_close)
+
+/* ---- making and keeping ---- */
+
+struct bdr_repo_init_options {
+    uint32_t block_bytes;        /* power of two, 64 KiB - 4 MiB; 0: the default (docs/formats/block-size.md) */
+    uint32_t pack_bytes;         /* 0: 32 MiB */
+    const char *compress;        /* "zstd[:LEVEL]", "lz4", "none"; NULL: zstd */
+    bool encrypt;                /* needs passphrase_file or key_file */
+    const char *passphrase_file; /* first line is the passphrase */
+    const char *key_file;        /* its bytes are the key; at least 32 */
+    const struct bdr_cancel *cancel;
+};
+/* Makes a repository. EXISTS when there is one (or the folder holds other things). */
+bdr_ret bdr_repo_init(const char *url, const struct bdr_repo_init_options *opt);
+
+/* Brings the index up to date with the packs in the store; *out_added, *out_gone may be NULL. */
+bdr_ret bdr_repo_sync(struct bdr_repo *repo, uint64_t *out_added, uint64_t *out_gone);
+/* Throws the index away and makes it again from the packs; damaged packs are told one by one through `on_bad` (which
+ * takes the error) and left out. */
+bdr_ret bdr_repo_rebuild(struct bdr_repo *repo, void (*on_bad)(void *ctx, const char *pack, struct bdr_err *err),
+                         void *ctx, uint64_t *out_packs);
+
+/* What the repository is, for people: counts and sizes by the index. */
+struct bdr_repo_facts {
+    char id[33];
+    uint32_t block_bytes, pack_bytes;
+    char compress[24];
+    bool encrypted;
+    uint64_t packs, blocks, stored_bytes;
+};
+bdr_ret bdr_repo_facts(struct bdr_repo *repo, struct bdr_repo_facts *out);
+
+/* Keys of an encrypted repository. */
+struct bdr_key_row {
+    char id[33];
+    char type[16]; /* "passphrase", "keyfile" */
+    char label[64];
+    int64_t created_ms;
+};
+bdr_ret bdr_repo_keys(struct bdr_repo *repo, struct bdr_key_row **out, size_t *out_n);
+bdr_ret bdr_repo_key_add(struct bdr_repo *repo, const char *passphrase_file, const char *key_file, const char *label,
+                         char out_id[33]);
+/* Refuses to remove the last one. */
+bdr_ret bdr_repo_key_remove(struct bdr_repo *repo, const char *id);
+/* The recovery kit: text that opens the repository without any passphrase (--key-file KIT). Caller frees and guards. */
+bdr_ret bdr_repo_key_export(struct bdr_repo *repo, char **out);

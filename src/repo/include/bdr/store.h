@@ -2,8 +2,9 @@
 /*
  * store.h - where a repository's objects live: a folder, S3, memory.
  *
- * An object is a key and immutable bytes; keys are 1..200 characters of [a-z0-9._/-], no empty or dot-only
- * component, no leading or trailing '/'. Callers use bdr_store_*(): checks and counters live there.
+ * An object is a key and immutable bytes; keys are 1..200 characters of [a-z0-9._/-], no component empty or beginning
+ * with '.', no leading or trailing '/', the first component not "tmp"; and no key is another one's folder ("a" and
+ * "a/b"). Callers use bdr_store_*(): the checks live there.
  * Depends on: base, os.      Threads: every call from any thread, except that a writer belongs to one thread.
  */
 #pragma once
@@ -69,14 +70,16 @@ struct bdr_store_writer {
 bdr_ret bdr_store_open(const char *url, const struct bdr_store_options *opt, struct bdr_store **out);
 void bdr_store_close(struct bdr_store *st);
 
-/* Reads up to `len` bytes at `off`; *out_len < len only at the object's end. NOTFOUND; RANGE when off is past the end. */
+/* Reads up to `len` bytes at `off`; *out_len < len only at the object's end. NOTFOUND; RANGE when off is past the end.
+ */
 bdr_ret bdr_store_get(struct bdr_store *st, const char *key, uint64_t off, void *buf, size_t len, size_t *out_len);
 /* The whole object, at most `max` bytes (RANGE when larger); *out is owned by the caller, NUL added behind it. */
 bdr_ret bdr_store_get_all(struct bdr_store *st, const char *key, size_t max, uint8_t **out, size_t *out_len);
 /* NOTFOUND when it is not there. */
 bdr_ret bdr_store_stat(struct bdr_store *st, const char *key, struct bdr_store_stat *out);
-/* The object is complete, visible at once as a whole, and durable when this returns; after a failure or a crash it
- * is there as before, or (crash only) as put. EXISTS with BDR_PUT_EXCL. */
+/* The object is complete, visible at once as a whole, and durable when this returns. After a failure or a crash it is
+ * there as before or as put, never in part (as put: the answer got lost on the network, the folder's last sync failed).
+ * EXISTS with BDR_PUT_EXCL. */
 bdr_ret bdr_store_put(struct bdr_store *st, const char *key, const void *data, size_t len, int flags);
 /* All keys that start with `prefix` (a plain string prefix). None is not an error. Leftovers of crashed writers are
  * never listed. */
@@ -84,13 +87,14 @@ bdr_ret bdr_store_list(struct bdr_store *st, const char *prefix, bdr_list_fn fn,
 /* Gone (durably enough that it stays gone) when this returns; was not there: fine. */
 bdr_ret bdr_store_remove(struct bdr_store *st, const char *key);
 
-/* A large object in pieces, with bounded memory. Nothing is visible before commit; commit is durable. */
+/* A large object in pieces, with bounded memory. Nothing is visible before commit; commit is durable and replaces. */
 bdr_ret bdr_store_writer_begin(struct bdr_store *st, const char *key, struct bdr_store_writer **out);
 bdr_ret bdr_store_writer_append(struct bdr_store_writer *w, const void *data, size_t len);
 bdr_ret bdr_store_writer_commit(struct bdr_store_writer *w); /* consumes w, also on error */
 void bdr_store_writer_abandon(struct bdr_store_writer *w);
 
-/* Holding: *out_hold NULL when the driver can't (then liveness is told by refreshing the object). */
+/* Holding: *out_hold NULL when the driver can't (then liveness is told by refreshing the object). BUSY when somebody
+ * holds it; NOTFOUND. A hold ends with release, with the process, or when the object is replaced. */
 bdr_ret bdr_store_hold(struct bdr_store *st, const char *key, void **out_hold);
 void bdr_store_release(struct bdr_store *st, void *hold);
 /* Whether a living process holds it. UNSUPPORTED when the driver can't tell. */

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmds.h - every command of `bdr`; each is one file cmd_<name>.c. */
+#pragma once
+#include "frame/cmd.h"
+
+extern const struct bdr_cmd bdr_cmd_init, bdr_cmd_backup, bdr_cmd_points, bdr_cmd_show, bdr_cmd_rm, bdr_cmd_recover;

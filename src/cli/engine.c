@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine.h"
+#include "bdr/osfile.h"
+#include <stdio.h>
+#include <string.h>
+
+struct bdr_err *bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_repo **out)
+{
+    const char *url = NULL;
+
+    BDR_TRY(bdr_cli_repo(cli, NULL, &url));
+    return bdr_repo_open(url,
+                         &(struct bdr_repo_options){.passphrase_file = cli->common->passphrase_file,
+                                                    .key_file = cli->common->key_file,
+                                                    .cache_dir = cli->common->cache_dir,
+                                                    .read_only = read_only,
+                                                    .cancel = cli->cancel},
+                         out);
+}
+
+struct bdr_err *bdr_cli_host(const char *host, char out[128])
+{
+    if (!host)
+        return bdr_os_hostname(out, 128);
+    if (!*host || strlen(host) > 127)
+        BDR_FAIL(BDR_INVAL, 0, "a host's name has 1 to 127 bytes");
+    snprintf(out, 128, "%s", host);
+    return NULL;
+}
+
+void bdr_cli_range(json_t *array, uint64_t off, uint64_t len)
+{
+    json_array_append_new(array, json_pack("{s:I,s:I}", "offset", (json_int_t)off, "length", (json_int_t)len));
+}

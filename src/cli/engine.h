@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.h - what the commands that work on a repository share. Threads: main's only. */
+#pragma once
+#include "bdr/repo.h"
+#include "frame/cli.h"
+
+/* Opens --repo with the common options' keys. */
+bdr_ret bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_repo **out);
+/* This machine's name, when --host is not given. `host` wins when not NULL. */
+bdr_ret bdr_cli_host(const char *host, char out[128]);
+/* {"offset":..,"length":..} appended to a JSON array. */
+void bdr_cli_range(json_t *array, uint64_t off, uint64_t len);

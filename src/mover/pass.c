@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pass.c - the feeder walks the source's extents and cuts them into runs; workers read, hash and store them.
+ *
+ * A run lies within one leaf of the map and is at most PASS_RUN_BYTES (or one block) long, so what is in flight is
+ * workers * PASS_RUN_BYTES whatever the disk's size.
+ */
+#include "pass.h"
+#include "bdr/bytes.h"
+#include "bdr/log.h"
+#include "bdr/osfile.h"
+#include "bdr/point.h"
+#include "bdr/pool.h"
+#include "bdr/queue.h"
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+#define PASS_RUN_BYTES (1u << 20)
+#define PASS_AUDIT_MIN 16
+
+struct pass_item {
+    struct bdr_map_run *run;
+    uint64_t first;
+    uint32_t count;
+    bool audit;
+};
+
+struct pass {
+    const struct pass_spec *spec;
+    struct bdr_map *map;
+    struct bdr_queue *queue;
+    struct bdr_cancel stop;
+    uint32_t block_bytes;
+    uint64_t blocks, size;
+    /* The feeder's. */
+    uint64_t next;       /* first block not yet fed or passed over */
+    uint64_t audit_skip; /* unchanged blocks to pass over before the next sample */
+    double audit_rate;   /* samples a block */
+    uint64_t seed;
+    pthread_mutex_t lock; /* guards the ranges */
+    struct pass_result *out;
+};
+
+static void item_free(struct pass_item *it)
+{
+    if (it && it->run)
+        bdr_err_drop(bdr_map_run_end(it->run, false), "the pass failed already");
+    free(it);
+}
+BDR_AUTO_DEFINE(item, struct pass_item *, item_free)
+
+/* ---- workers ---- */
+
+static void pass_bad(struct pass *p, uint64_t off, uint64_t len)
+{
+    struct pass_result *r = p->out;
+
+    atomic_fetch_add(&p->spec->meter->unreadable_bytes, len);
+    pthread_mutex_lock(&p->lock);
+    r->bad_bytes += len;
+    r->bad_count++;
+    if (r->bad_n && r->bad[r->bad_n - 1].off + r->bad[r->bad_n - 1].len == off) {
+        r->bad[r->bad_n - 1].len += len;
+        r->bad_count--;
+    } else if (r->bad_n < PASS_RANGES_MAX) {
+        r->bad[r->bad_n++] = (struct pass_range){off, len};
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Reads what can be read in ever smaller pieces; the rest becomes zeros and is recorded. */
+static struct bdr_err *pass_salvage(struct pass *p, uint64_t off, uint8_t *buf, size_t len, size_t piece)
+{
+    size_t unit = BDR_MAX(p->spec->info.align_bytes, p->spec->info.sector_bytes);
+
+    for (size_t at = 0, n; at < len; at += n) {
+        struct bdr_err *err;
+
+        n = BDR_MIN(piece, len - at);
+        BDR_TRY(bdr_cancel_check(&p->stop));
+        err = bdr_source_read(p->spec->src, off + at, buf + at, n);
+        if (!err)
+            continue;
+        if (err->code != BDR_IO)
+            return err;
+        if (n > unit) {
+            bdr_err_drop(err, "smaller pieces are tried");
+            BDR_TRY(pass_salvage(p, off + at, buf + at, n, piece > 65536 ? 65536 : unit));
+            continue;
+        }
+        BDR_LOG(WARN, "backup.unreadable", F_STR("disk", p->spec->info.identity), F_U64("offset", off + at),
+                F_U64("bytes", n), F_ERR(err));
+        bdr_err_drop(err, "recorded in the manifest");
+        memset(buf + at, 0, n);
+        pass_bad(p, off + at, n);
+    }
+    return NULL;
+}
+
+static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t block, const uint8_t *data, size_t len)
+{
+    struct bdr_backup_meter *m = p->spec->meter;
+    const struct bdr_id *base = bdr_map_base(it->run, block);
+    struct bdr_id id;
+    bool fresh = false, same;
+
+    if (bdr_all_zero(data, len)) {
+        atomic_fetch_add(&m->zero_bytes, len);
+        bdr_map_set(it->run, block, NULL);
+        same = !base;
+    } else {
+        BDR_TRY(bdr_session_id(p->spec->session, data, len, &id));
+        same = base && !memcmp(base, &id, sizeof(id));
+        if (!same)
+            BDR_TRY_FOR(bdr_session_put(p->spec->session, BDR_BLOCK_DATA, &id, data, len, &fresh),
+                        "storing the block at %llu", (unsigned long long)(block * p->block_bytes));
+        bdr_map_set(it->run, block, &id);
+    }
+    if (!same)
+        atomic_fetch_add(&m->changed_bytes, len);
+    if (fresh)
+        atomic_fetch_add(&m->new_bytes, len);
+    if (it->audit) {
+        atomic_fetch_add(&m->audited_blocks, 1);
+        pthread_mutex_lock(&p->lock);
+        p->out->audited++;
+        p->out->misses += !same;
+        pthread_mutex_unlock(&p->lock);
+        /* One line tells it; a broken tracker may miss thousands. */
+        if (!same && atomic_fetch_add(&m->audit_misses, 1) == 0)
+            BDR_LOG(ERROR, "backup.tracker-miss", F_STR("disk", p->spec->info.identity),
+                    F_U64("offset", block * p->block_bytes));
+    }
+    return NULL;
+}
+
+static struct bdr_err *pass_item(struct pass *p, struct pass_item *it, uint8_t *buf)
+{
+    uint64_t off = it->first * p->block_bytes;
+    size_t len = (size_t)BDR_MIN((uint64_t)it->count * p->block_bytes, p->size - off);
+    struct bdr_err *err = bdr_source_read(p->spec->src, off, buf, len);
+
+    if (err && err->code == BDR_IO) {
+        bdr_err_drop(err, "some of it may be readable");
+        err = pass_salvage(p, off, buf, len, PASS_RUN_BYTES);
+    }
+    BDR_TRY(err);
+    atomic_fetch_add(&p->spec->meter->read_bytes, len);
+    for (uint32_t i = 0; i < it->count; i++) {
+        size_t at = (size_t)i * p->block_bytes;
+
+        BDR_TRY(pass_block(p, it, it->first + i, buf + at, BDR_MIN((size_t)p->block_bytes, len - at)));
+    }
+    atomic_fetch_add(&p->spec->meter->done_bytes, len);
+    return NULL;
+}
+
+static struct bdr_err *pass_worker(void *ctx, unsigned index)
+{
+    struct pass *p = ctx;
+    BDR_AUTO(mem) uint8_t *buf = NULL;
+
+    (void)index;
+    if (posix_memalign((void **)&buf, 4096, BDR_MAX(PASS_RUN_BYTES, p->block_bytes)))
+        BDR_FAIL(BDR_NOMEM, 0, "allocating a read buffer");
+    for (;;) {
+        BDR_AUTO(item) struct pass_item *it = NULL;
+        void *got = NULL;
+
+        BDR_TRY(bdr_queue_get(p->queue, &p->stop, &got));
+        it = got;
+        if (!it)
+            return NULL;
+        BDR_TRY(pass_item(p, it, buf));
+        BDR_TRY(bdr_map_run_end(BDR_STEAL(it->run), true));
+    }
+}
+
+/* ---- the feeder ---- */
+
+static struct bdr_err *feed_run(struct pass *p, uint64_t first, uint32_t count, bool audit)
+{
+    BDR_AUTO(item) struct pass_item *it = calloc(1, sizeof(*it));
+
+    BDR_NOMEM_IF_NULL(it);
+    it->first = first;
+    it->count = count;
+    it->audit = audit;
+    BDR_TRY(bdr_cancel_check(p->spec->cancel));
+    BDR_TRY(bdr_session_renew(p->spec->session));
+    BDR_TRY(bdr_map_run(p->map, first, count, &it->run));
+    BDR_TRY(bdr_queue_put(p->queue, &p->stop, it, 1));
+    (void)BDR_STEAL(it);
+    return NULL;
+}
+
+/* Feeds blocks [first, end), cut at leaves and at the run's size. */
+static struct bdr_err *feed_blocks(struct pass *p, uint64_t first, uint64_t end)
+{
+    uint64_t most = BDR_MAX(PASS_RUN_BYTES / p->block_bytes, 1u);
+
+    while (first < end) {
+        uint64_t leaf_end = (first / 64 + 1) * 64, n = BDR_MIN(BDR_MIN(end, leaf_end) - first, most);
+
+        BDR_TRY(feed_run(p, first, (uint32_t)n, false));
+        first += n;
+    }
+    return NULL;
+}
+
+static uint64_t pass_random(struct pass *p)
+{
+    /* xorshift64* (Vigna 2016): which blocks are sampled need not be secret, only spread. */
+    p->seed ^= p->seed >> 12;
+    p->seed ^= p->seed << 25;
+    p->seed ^= p->seed >> 27;
+    return p->seed * 0x2545F4914F6CDD1Du;
+}
+
+/* Distance to the next sample: geometric, so every unchanged block has the same chance. */
+static uint64_t audit_distance(struct pass *p)
+{
+    double u = ((double)(pass_random(p) >> 11) + 1) / 9007199254740993.0;
+
+    if (p->audit_rate >= 1)
+        return 0;
+    return (uint64_t)BDR_MIN(log(u) / log1p(-p->audit_rate), 1e18);
+}
+
+/* Blocks [p->next, end) are not among the extents: zero in a full pass, unchanged in a delta one. */
+static struct bdr_err *feed_gap(struct pass *p, uint64_t end)
+{
+    uint64_t bytes = BDR_MIN(end * p->block_bytes, p->size) - BDR_MIN(p->next * p->block_bytes, p->size);
+
+    if (end <= p->next)
+        return NULL;
+    while (p->spec->mode == BDR_MAP_DELTA && p->audit_rate > 0 && end - p->next > p->audit_skip) {
+        uint64_t block = p->next + p->audit_skip;
+
+        BDR_TRY(feed_run(p, block, 1, true));
+        bytes -= BDR_MIN((uint64_t)p->block_bytes, p->size - block * p->block_bytes);
+        p->next = block + 1;
+        p->audit_skip = audit_distance(p);
+    }
+    p->audit_skip -= BDR_MIN(p->audit_skip, end - p->next);
+    p->next = end;
+    atomic_fetch_add(&p->spec->meter->done_bytes, bytes);
+    return NULL;
+}
+
+static struct bdr_err *feed_data(struct pass *p, uint64_t off, uint64_t len)
+{
+    uint64_t first = off / p->block_bytes, end = bdr_blocks_of(off + len, p->block_bytes);
+
+    first = BDR_MAX(first, p->next);
+    if (first >= end)
+        return NULL;
+    BDR_TRY(feed_gap(p, first));
+    BDR_TRY(feed_blocks(p, first, end));
+    p->next = end;
+    return NULL;
+}
+
+/* Blocks that lie wholly in a zero extent; its edges share a block with data and are read. */
+static struct bdr_err *feed_zero(struct pass *p, uint64_t off, uint64_t len)
+{
+    uint64_t first = bdr_blocks_of(off, p->block_bytes), end = (off + len) / p->block_bytes;
+
+    if (p->spec->mode == BDR_MAP_FULL)
+        return NULL; /* what is not fed is zero */
+    if (off + len == p->size)
+        end = p->blocks;
+    if (end <= first) /* within one or two blocks */
+        return feed_data(p, off, len);
+    if (off % p->block_bytes)
+        BDR_TRY(feed_data(p, off, 1));
+    first = BDR_MAX(first, p->next);
+    if (first < end) {
+        BDR_TRY(feed_gap(p, first));
+        BDR_TRY(bdr_map_zero(p->map, first, end - first));
+        p->next = end;
+        atomic_fetch_add(&p->spec->meter->done_bytes, BDR_MIN(end * p->block_bytes, p->size) - first * p->block_bytes);
+    }
+    if (end < bdr_blocks_of(off + len, p->block_bytes))
+        BDR_TRY(feed_data(p, off + len - 1, 1));
+    return NULL;
+}
+
+static struct bdr_err *feed_extent(void *ctx, const struct bdr_extent *ext)
+{
+    struct pass *p = ctx;
+
+    return ext->kind == BDR_EXTENT_ZERO ? feed_zero(p, ext->off, ext->len) : feed_data(p, ext->off, ext->len);
+}
+
+static struct bdr_err *pass_feed(struct pass *p)
+{
+    BDR_TRY(bdr_source_extents(p->spec->src,
+                               p->spec->mode == BDR_MAP_DELTA ? BDR_EXTENTS_CHANGED : BDR_EXTENTS_ALL, 0, p->size,
+                               feed_extent, p));
+    return feed_gap(p, p->blocks);
+}
+
+static int range_cmp(const void *a, const void *b)
+{
+    const struct pass_range *x = a, *y = b;
+
+    return x->off < y->off ? -1 : x->off > y->off;
+}
+
+static struct bdr_err *pass_go(struct pass *p)
+{
+    struct bdr_pool *pool = NULL;
+    struct bdr_err *err, *fed;
+    void *left;
+
+    BDR_TRY(bdr_pool_start("bdr-move", p->spec->workers, pass_worker, p, &p->stop, &pool));
+    fed = pass_feed(p);
+    if (fed)
+        bdr_cancel_set(&p->stop);
+    bdr_queue_close(p->queue);
+    err = bdr_pool_join(pool);
+    while ((left = bdr_queue_poll(p->queue)))
+        item_free(left);
+    /* "The queue is cancelled" is only the workers' error seen from the feeder, and the other way round. */
+    if (fed && (fed->code != BDR_CANCELLED || bdr_cancelled(p->spec->cancel)))
+        err = bdr_err_first(fed, err);
+    else
+        err = bdr_err_first(err, fed);
+    return err;
+}
+
+struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *out)
+{
+    struct pass p = {.spec = spec, .out = out, .size = spec->info.size_bytes};
+    BDR_AUTO(map) struct bdr_map *map = NULL;
+    BDR_AUTO(queue) struct bdr_queue *queue = NULL;
+    struct bdr_err *err;
+
+    p.block_bytes = bdr_repo_block_bytes(bdr_session_repo(spec->session));
+    p.blocks = bdr_blocks_of(p.size, p.block_bytes);
+    *out = (struct pass_result){.bad = calloc(PASS_RANGES_MAX, sizeof(*out->bad))};
+    BDR_NOMEM_IF_NULL(out->bad);
+    BDR_TRY(bdr_os_random(&p.seed, sizeof(p.seed)));
+    p.seed |= 1;
+    p.audit_rate = spec->audit_pct / 100;
+    if (p.audit_rate > 0)
+        p.audit_rate = BDR_MIN(BDR_MAX(p.audit_rate, (double)PASS_AUDIT_MIN / (double)p.blocks), 1.0);
+    p.audit_skip = p.audit_rate > 0 ? audit_distance(&p) : 0;
+    BDR_TRY(bdr_map_new(spec->session, p.blocks, spec->base, spec->mode, &map));
+    BDR_TRY(bdr_queue_new(2 * (size_t)spec->workers, UINT64_MAX, &queue));
+    p.map = map;
+    p.queue = queue;
+    pthread_mutex_init(&p.lock, NULL);
+    err = pass_go(&p);
+    pthread_mutex_destroy(&p.lock);
+    BDR_TRY(err);
+    BDR_TRY(bdr_map_finish(map, &out->root, &out->zero));
+    qsort(out->bad, out->bad_n, sizeof(*out->bad), range_cmp);
+    return NULL;
+}

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "index.h"
+#include "bdr/osfile.h"
+#include <errno.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define INDEX_VERSION 1
+/* Address space, not memory or disk. 64 GiB hold about 700 million blocks; an index that has grown gets more. */
+#define INDEX_MAP_BYTES ((size_t)64 << 30)
+#define LOC_BYTES 21
+#define PACK_BYTES 78
+
+struct bdr_index {
+    MDB_env *env;
+    MDB_dbi blocks; /* id -> LOC_BYTES, several */
+    MDB_dbi packs;  /* number u32 big-endian -> PACK_BYTES */
+    MDB_dbi names;  /* pack name -> number */
+    MDB_dbi blobs;  /* key -> bytes */
+    MDB_dbi meta;   /* "format", "next" */
+    dev_t dev;
+    ino_t ino;
+    unsigned refs; /* guarded by index_lock */
+    struct bdr_index *next;
+};
+
+/* LMDB must not be opened twice in one process, so open indexes are shared. Guards index_all and refs. */
+static pthread_mutex_t index_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct bdr_index *index_all;
+
+static struct bdr_err *index_err(int rc, const char *at, const char *doing)
+{
+    switch (rc) {
+    case MDB_MAP_FULL:
+        return bdr_err_new(BDR_NOSPACE, 0, at, "%s: the index has reached its size limit; start the program again", doing);
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_PANIC:
+        return bdr_err_new(BDR_CORRUPT, 0, at, "%s: the index is damaged (%s); run 'bdr rebuild-index'", doing,
+                           mdb_strerror(rc));
+    case MDB_VERSION_MISMATCH:
+        return bdr_err_new(BDR_VERSION, 0, at, "%s: the index was made by another LMDB; run 'bdr rebuild-index'", doing);
+    default:
+        return bdr_err_new(rc > 0 ? bdr_code_of_errno(rc) : BDR_INTERNAL, rc > 0 ? rc : 0, at, "%s%s%s", doing,
+                           rc > 0 ? "" : ": ", rc > 0 ? "" : mdb_strerror(rc));
+    }
+}
+#define INDEX_TRY(call, doing)                                                                                         \
+    do {                                                                                                               \
+        int rc_ = (call);                                                                                              \
+        if (rc_)                                                                                                       \
+            return index_err(rc_, BDR_AT, doing);                                                                      \
+    } while (0)
+
+static void index_abort(MDB_txn *txn)
+{
+    mdb_txn_abort(txn);
+}
+BDR_AUTO_DEFINE(txn, MDB_txn *, index_abort)
+
+static struct bdr_err *index_begin(struct bdr_index *ix, unsigned flags, MDB_txn **out)
+{
+    int rc = mdb_txn_begin(ix->env, NULL, flags, out);
+
+    if (rc == MDB_MAP_RESIZED) { /* another process made it larger */
+        mdb_env_set_mapsize(ix->env, 0);
+        rc = mdb_txn_begin(ix->env, NULL, flags, out);
+    }
+    INDEX_TRY(rc, "using the index");
+    return NULL;
+}
+
+static void index_u32be(uint32_t v, uint8_t out[4])
+{
+    for (size_t i = 0; i < 4; i++)
+        out[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+static struct bdr_err *index_setup(struct bdr_index *ix, const uint8_t repo_id[16])
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    MDB_val k = {6, (void *)(uintptr_t)"format"}, v;
+    uint8_t want[20] = {INDEX_VERSION};
+    int rc;
+
+    memcpy(want + 4, repo_id, 16);
+    BDR_TRY(index_begin(ix, 0, &txn));
+    INDEX_TRY(mdb_dbi_open(txn, "blocks", MDB_CREATE | MDB_DUPSORT, &ix->blocks), "opening the index");
+    INDEX_TRY(mdb_dbi_open(txn, "packs", MDB_CREATE, &ix->packs), "opening the index");
+    INDEX_TRY(mdb_dbi_open(txn, "names", MDB_CREATE, &ix->names), "opening the index");
+    INDEX_TRY(mdb_dbi_open(txn, "blobs", MDB_CREATE, &ix->blobs), "opening the index");
+    INDEX_TRY(mdb_dbi_open(txn, "meta", MDB_CREATE, &ix->meta), "opening the index");
+    rc = mdb_get(txn, ix->meta, &k, &v);
+    if (rc == MDB_NOTFOUND) {
+        v = (MDB_val){sizeof(want), want};
+        INDEX_TRY(mdb_put(txn, ix->meta, &k, &v, 0), "preparing the index");
+    } else if (rc) {
+        return index_err(rc, BDR_AT, "opening the index");
+    } else if (v.mv_size != sizeof(want) || memcmp(v.mv_data, want, sizeof(want)) != 0) {
+        BDR_FAIL(BDR_CORRUPT, 0, "the index belongs to another repository or format; run 'bdr rebuild-index'");
+    }
+    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "preparing the index");
+    return NULL;
+}
+
+static struct bdr_err *index_open(const char *dir, const uint8_t repo_id[16], struct bdr_index **out)
+{
+    BDR_AUTO(index) struct bdr_index *ix = calloc(1, sizeof(*ix));
+    BDR_AUTO(mem) char *file = NULL;
+    struct stat st;
+    size_t map = INDEX_MAP_BYTES;
+    int rc;
+
+    BDR_NOMEM_IF_NULL(ix);
+    ix->refs = 1;
+    if (asprintf(&file, "%s/data.mdb", dir) < 0)
+        BDR_FAIL(BDR_NOMEM, 0, "opening the index");
+    if (!stat(file, &st) && (size_t)st.st_size > map / 4)
+        map = (size_t)st.st_size * 4;
+    INDEX_TRY(mdb_env_create(&ix->env), "opening the index");
+    mdb_env_set_maxdbs(ix->env, 8);
+    mdb_env_set_maxreaders(ix->env, 1024);
+    mdb_env_set_mapsize(ix->env, map);
+    rc = mdb_env_open(ix->env, dir, MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
+    if (rc)
+        return index_err(rc, BDR_AT, "opening the index");
+    mdb_reader_check(ix->env, NULL); /* readers that were killed would keep old pages */
+    BDR_TRY(index_setup(ix, repo_id));
+    if (stat(file, &st))
+        BDR_FAIL_ERRNO("looking at %s", file);
+    ix->dev = st.st_dev;
+    ix->ino = st.st_ino;
+    *out = BDR_STEAL(ix);
+    return NULL;
+}
+
+struct bdr_err *bdr_index_open(const char *dir, const uint8_t repo_id[16], struct bdr_index **out)
+{
+    struct bdr_index *ix = NULL;
+    struct bdr_err *err = NULL;
+    BDR_AUTO(mem) char *file = NULL;
+    struct stat st;
+
+    BDR_TRY(bdr_os_mkdirs(dir));
+    if (asprintf(&file, "%s/data.mdb", dir) < 0)
+        BDR_FAIL(BDR_NOMEM, 0, "opening the index");
+    pthread_mutex_lock(&index_lock);
+    if (!stat(file, &st))
+        for (ix = index_all; ix && !(ix->dev == st.st_dev && ix->ino == st.st_ino); ix = ix->next)
+            ;
+    if (ix) {
+        ix->refs++;
+    } else if (!(err = index_open(dir, repo_id, &ix))) {
+        ix->next = index_all;
+        index_all = ix;
+    }
+    pthread_mutex_unlock(&index_lock);
+    if (err)
+        return bdr_err_wrap(err, BDR_AT, "index folder %s", dir);
+    *out = ix;
+    return NULL;
+}
+
+void bdr_index_close(struct bdr_index *ix)
+{
+    if (!ix)
+        return;
+    pthread_mutex_lock(&index_lock);
+    if (--ix->refs == 0) {
+        for (struct bdr_index **p = &index_all; *p; p = &(*p)->next)
+            if (*p == ix) {
+                *p = ix->next;
+                break;
+            }
+        if (ix->env)
+            mdb_env_close(ix->env);
+        free(ix);
+    }
+    pthread_mutex_unlock(&index_lock);
+}
+
+/* ---- rows ---- */
+
+static void loc_encode(const struct bdr_loc *l, uint8_t out[LOC_BYTES])
+{
+    const uint32_t f[5] = {l->pack, l->row, l->at.off, l->at.stored, l->at.raw};
+
+    for (size_t i = 0; i < 5; i++)
+        index_u32be(f[i], out + 4 * i); /* big-endian: LMDB sorts places by pack number */
+    out[20] = l->at.codec;
+}
+
+static bool loc_decode(const MDB_val *v, const struct bdr_id *id, struct bdr_loc *out)
+{
+    const uint8_t *p = v->mv_data;
+    uint32_t f[5];
+
+    if (v->mv_size != LOC_BYTES)
+        return false;
+    for (size_t i = 0; i < 5; i++)
+        f[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
+    *out = (struct bdr_loc){.pack = f[0], .row = f[1],
+                            .at = {.id = *id, .off = f[2], .stored = f[3], .raw = f[4], .codec = p[20]}};
+    return out->at.raw && out->at.raw <= BDR_BLOCK_MAX_BYTES && out->at.stored <= out->at.raw + BDR_TAG_BYTES;
+}
+
+static void pack_encode(const struct bdr_index_pack *p, struct bdr_buf *b)
+{
+    bdr_buf_put(b, p->info.name, 16);
+    bdr_buf_put(b, p->info.salt, 32);
+    bdr_buf_u8(b, p->info.cls);
+    bdr_buf_u8(b, p->condemned);
+    bdr_buf_u32(b, p->info.rows);
+    bdr_buf_u64(b, p->info.size_bytes);
+    bdr_buf_u64(b, p->info.body_end);
+    bdr_buf_u64(b, 0);
+}
+
+static bool pack_decode(const MDB_val *v, uint32_t no, struct bdr_index_pack *out)
+{
+    struct bdr_cur c = bdr_cur_of(v->mv_data, v->mv_size);
+
+    if (v->mv_size != PACK_BYTES)
+        return false;
+    *out = (struct bdr_index_pack){.no = no};
+    memcpy(out->info.name, bdr_cur_take(&c, 16), 16);
+    memcpy(out->info.salt, bdr_cur_take(&c, 32), 32);
+    out->info.cls = bdr_cur_u8(&c);
+    out->condemned = bdr_cur_u8(&c);
+    out->info.rows = bdr_cur_u32(&c);
+    out->info.size_bytes = bdr_cur_u64(&c);
+    out->info.body_end = bdr_cur_u64(&c);
+    return true;
+}
+
+static int index_pack_by_no(struct bdr_index *ix, MDB_txn *txn, uint32_t no, struct bdr_index_pack *out)
+{
+    uint8_t key[4];
+    MDB_val k = {4, key}, v;
+    int rc;
+
+    index_u32be(no, key);
+    rc = mdb_get(txn, ix->packs, &k, &v);
+    if (rc)
+        return rc;
+    return pack_decode(&v, no, out) ? 0 : MDB_CORRUPTED;
+}
+
+/* *out_no: 0 when the pack is not there (numbers start at 1). */
+static struct bdr_err *index_no_by_name(struct bdr_index *ix, MDB_txn *txn, const uint8_t name[16], uint32_t *out_no)
+{
+    MDB_val k = {16, (void *)(uintptr_t)name}, v;
+    int rc = mdb_get(txn, ix->names, &k, &v);
+    struct bdr_cur c;
+
+    *out_no = 0;
+    if (rc == MDB_NOTFOUND)
+        return NULL;
+    INDEX_TRY(rc, "finding a pack in the index");
+    c = bdr_cur_of(v.mv_data, v.mv_size);
+    *out_no = bdr_cur_u32(&c);
+    return NULL;
+}
+
+struct bdr_err *bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, struct bdr_loc *out, size_t max,
+                               size_t *out_n, bool *out_condemned)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    MDB_cursor *cur = NULL;
+    MDB_val k = {BDR_ID_BYTES, (void *)(uintptr_t)id->b}, v;
+    size_t n = 0, good = 0;
+    int rc;
+
+    *out_n = 0;
+    *out_condemned = false;
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    INDEX_TRY(mdb_cursor_open(txn, ix->blocks, &cur), "searching the index");
+    rc = mdb_cursor_get(cur, &k, &v, MDB_SET);
+    for (; rc == 0 && n < max; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT_DUP)) {
+        struct bdr_index_pack p;
+        struct bdr_loc loc;
+
+        if (!loc_decode(&v, id, &loc)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        rc = index_pack_by_no(ix, txn, loc.pack, &p);
+        if (rc == MDB_NOTFOUND)
+            continue; /* a pack that is gone */
+        if (rc)
+            break;
+        if (p.condemned) {
+            out[n++] = loc;
+        } else {
+            memmove(&out[good + 1], &out[good], (n - good) * sizeof(*out));
+            out[good++] = loc;
+            n++;
+        }
+    }
+    mdb_cursor_close(cur);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "searching the index");
+    *out_n = n;
+    *out_condemned = n && !good;
+    return NULL;
+}
+
+struct bdr_err *bdr_index_add(struct bdr_index *ix, const struct bdr_pack_info *info, const struct bdr_pack_row *rows)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    BDR_AUTO(buf) struct bdr_buf b = {0};
+    struct bdr_index_pack p = {.info = *info};
+    MDB_val k = {4, (void *)(uintptr_t)"next"}, v;
+    struct bdr_cur c;
+    uint8_t no_be[4], no_le[4];
+    uint32_t old;
+    int rc;
+
+    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(index_no_by_name(ix, txn, info->name, &old));
+    if (old)
+        return NULL;
+    rc = mdb_get(txn, ix->meta, &k, &v);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "adding to the index");
+    c = bdr_cur_of(rc ? NULL : v.mv_data, rc ? 0 : v.mv_size);
+    p.no = bdr_cur_u32(&c) + 1;
+    for (size_t i = 0; i < 4; i++)
+        no_le[i] = (uint8_t)(p.no >> (8 * i));
+    v = (MDB_val){4, no_le};
+    INDEX_TRY(mdb_put(txn, ix->meta, &k, &v, 0), "adding to the index");
+    k = (MDB_val){16, p.info.name};
+    INDEX_TRY(mdb_put(txn, ix->names, &k, &v, 0), "adding to the index");
+    index_u32be(p.no, no_be);
+    pack_encode(&p, &b);
+    BDR_TRY(bdr_buf_check(&b));
+    k = (MDB_val){4, no_be};
+    v = (MDB_val){b.len, b.data};
+    INDEX_TRY(mdb_put(txn, ix->packs, &k, &v, 0), "adding to the index");
+    for (uint32_t i = 0; i < info->rows; i++) {
+        struct bdr_loc loc = {.pack = p.no, .row = i, .at = rows[i]};
+        uint8_t raw[LOC_BYTES];
+
+        loc_encode(&loc, raw);
+        k = (MDB_val){BDR_ID_BYTES, loc.at.id.b};
+        v = (MDB_val){LOC_BYTES, raw};
+        INDEX_TRY(mdb_put(txn, ix->blocks, &k, &v, 0), "adding to the index");
+    }
+    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
+    return NULL;
+}
+
+struct bdr_err *bdr_index_drop(struct bdr_index *ix, const uint8_t name[16], const struct bdr_pack_row *rows)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    struct bdr_index_pack p;
+    MDB_val k, v;
+    uint8_t no_be[4];
+    uint32_t no;
+    int rc;
+
+    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(index_no_by_name(ix, txn, name, &no));
+    if (!no)
+        return NULL;
+    rc = index_pack_by_no(ix, txn, no, &p);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "removing from the index");
+    for (uint32_t i = 0; !rc && rows && i < p.info.rows; i++) {
+        struct bdr_loc loc = {.pack = no, .row = i, .at = rows[i]};
+        uint8_t raw[LOC_BYTES];
+        int gone;
+
+        loc_encode(&loc, raw);
+        k = (MDB_val){BDR_ID_BYTES, loc.at.id.b};
+        v = (MDB_val){LOC_BYTES, raw};
+        gone = mdb_del(txn, ix->blocks, &k, &v);
+        if (gone && gone != MDB_NOTFOUND)
+            return index_err(gone, BDR_AT, "removing from the index");
+    }
+    index_u32be(no, no_be);
+    k = (MDB_val){4, no_be};
+    rc = mdb_del(txn, ix->packs, &k, NULL);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "removing from the index");
+    k = (MDB_val){16, (void *)(uintptr_t)name};
+    INDEX_TRY(mdb_del(txn, ix->names, &k, NULL), "removing from the index");
+    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
+    return NULL;
+}
+
+struct bdr_err *bdr_index_condemn(struct bdr_index *ix, const uint8_t name[16], bool condemned)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    BDR_AUTO(buf) struct bdr_buf b = {0};
+    struct bdr_index_pack p;
+    uint8_t no_be[4];
+    MDB_val k = {4, no_be}, v;
+    uint32_t no;
+
+    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(index_no_by_name(ix, txn, name, &no));
+    if (!no)
+        return NULL;
+    INDEX_TRY(index_pack_by_no(ix, txn, no, &p), "marking a pack");
+    if (p.condemned == condemned)
+        return NULL;
+    p.condemned = condemned;
+    pack_encode(&p, &b);
+    BDR_TRY(bdr_buf_check(&b));
+    index_u32be(no, no_be);
+    v = (MDB_val){b.len, b.data};
+    INDEX_TRY(mdb_put(txn, ix->packs, &k, &v, 0), "marking a pack");
+    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
+    return NULL;
+}
+
+struct bdr_err *bdr_index_pack(struct bdr_index *ix, const uint8_t name[16], bool *out_found,
+                               struct bdr_index_pack *out)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    uint32_t no;
+
+    *out_found = false;
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(index_no_by_name(ix, txn, name, &no));
+    if (!no)
+        return NULL;
+    INDEX_TRY(index_pack_by_no(ix, txn, no, out), "finding a pack");
+    *out_found = true;
+    return NULL;
+}
+
+struct bdr_err *bdr_index_pack_no(struct bdr_index *ix, uint32_t no, bool *out_found, struct bdr_index_pack *out)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    int rc;
+
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    rc = index_pack_by_no(ix, txn, no, out);
+    *out_found = !rc;
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "finding a pack");
+    return NULL;
+}
+
+struct bdr_err *bdr_index_packs(struct bdr_index *ix, struct bdr_index_pack **out, size_t *out_n)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    BDR_AUTO(mem) struct bdr_index_pack *all = NULL;
+    MDB_cursor *cur = NULL;
+    MDB_stat st;
+    MDB_val k, v;
+    size_t n = 0;
+    int rc;
+
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    INDEX_TRY(mdb_stat(txn, ix->packs, &st), "listing packs");
+    all = calloc(st.ms_entries + 1, sizeof(*all));
+    BDR_NOMEM_IF_NULL(all);
+    INDEX_TRY(mdb_cursor_open(txn, ix->packs, &cur), "listing packs");
+    while (!(rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) && n < st.ms_entries) {
+        const uint8_t *b = k.mv_data;
+
+        if (k.mv_size != 4 ||
+            !pack_decode(&v, (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3], &all[n])) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        n++;
+    }
+    mdb_cursor_close(cur);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "listing packs");
+    *out = BDR_STEAL(all);
+    *out_n = n;
+    return NULL;
+}
+
+struct bdr_err *bdr_index_clear(struct bdr_index *ix)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+
+    BDR_TRY(index_begin(ix, 0, &txn));
+    INDEX_TRY(mdb_drop(txn, ix->blocks, 0), "emptying the index");
+    INDEX_TRY(mdb_drop(txn, ix->packs, 0), "emptying the index");
+    INDEX_TRY(mdb_drop(txn, ix->names, 0), "emptying the index");
+    INDEX_TRY(mdb_drop(txn, ix->blobs, 0), "emptying the index");
+    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "emptying the index");
+    return NULL;
+}
+
+struct bdr_err *bdr_index_blob_get(struct bdr_index *ix, const char *key, uint8_t **out, size_t *out_len)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v;
+    uint8_t *copy;
+    int rc;
+
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    rc = mdb_get(txn, ix->blobs, &k, &v);
+    *out = NULL;
+    *out_len = 0;
+    if (rc == MDB_NOTFOUND)
+        return NULL;
+    INDEX_TRY(rc, "reading the index");
+    copy = malloc(v.mv_size + 1);
+    BDR_NOMEM_IF_NULL(copy);
+    memcpy(copy, v.mv_data, v.mv_size);
+    *out_len = v.mv_size;
+    *out = copy;
+    return NULL;
+}
+
+struct bdr_err *bdr_index_blob_put(struct bdr_index *ix, const char *key, const void *data, size_t len)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v = {len, (void *)(uintptr_t)data};
+
+    BDR_TRY(index_begin(ix, 0, &txn));
+    INDEX_TRY(mdb_put(txn, ix->blobs, &k, &v, 0), "writing the index");
+    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
+    return NULL;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bdr/point.h"
+#include "bdr/clock.h"
+#include "bdr/log.h"
+#include "bdr/osfile.h"
+#include "presence.h"
+#include "repo_i.h"
+#include <stdio.h>
+#include <string.h>
+
+#define POINT_FORMAT 1
+#define POINT_KEY_CHARS 96
+
+static struct bdr_err *point_check(const json_t *point)
+{
+    uint64_t format = json_u64(point, "format", 0);
+
+    if (format > POINT_FORMAT)
+        BDR_FAIL(BDR_VERSION, 0, "the point has format %llu, this program knows %d; update OpenBDR",
+                 (unsigned long long)format, POINT_FORMAT);
+    if (format != POINT_FORMAT || strlen(json_str(point, "id", "")) != 32 || !*json_str(point, "host", "") ||
+        !json_is_array(json_object_get(point, "disks")))
+        BDR_FAIL(BDR_CORRUPT, 0, "the manifest lacks what it must have");
+    return NULL;
+}
+
+/* Reads a manifest by its key, through the index's cache. The cached bytes are the sealed ones. */
+static struct bdr_err *point_by_key(struct bdr_repo *r, const char *key, json_t **out)
+{
+    BDR_AUTO(mem) uint8_t *raw = NULL;
+    BDR_AUTO(json) json_t *point = NULL;
+    bool cached;
+    size_t n = 0;
+
+    BDR_TRY(bdr_index_blob_get(r->index, key, &raw, &n));
+    cached = raw != NULL;
+    if (!cached)
+        BDR_TRY(bdr_store_get_all(r->store, key, BDR_ENV_MAX_BYTES + 256, &raw, &n));
+    BDR_TRY_FOR(bdr_envelope_json(BDR_ENV_POINT, r->id, repo_master(r), raw, n, NULL, &point), "reading %s", key);
+    BDR_TRY_FOR(point_check(point), "reading %s", key);
+    if (!cached)
+        bdr_err_drop(bdr_index_blob_put(r->index, key, raw, n), "only a cache");
+    *out = BDR_STEAL(point);
+    return NULL;
+}
+
+static int info_cmp(const void *a, const void *b)
+{
+    const struct bdr_point_info *x = a, *y = b;
+    int host = strcmp(x->host, y->host);
+
+    if (host)
+        return host;
+    if (x->time_ms != y->time_ms)
+        return x->time_ms < y->time_ms ? -1 : 1;
+    return strcmp(x->id, y->id);
+}
+
+static void point_info(const json_t *point, struct bdr_point_info *out)
+{
+    *out = (struct bdr_point_info){.time_ms = (int64_t)json_u64(point, "time_ms", 0),
+                                   .disks = bdr_point_disks(point)};
+    snprintf(out->id, sizeof(out->id), "%s", json_str(point, "id", ""));
+    snprintf(out->host, sizeof(out->host), "%s", json_str(point, "host", ""));
+    for (uint32_t i = 0; i < out->disks; i++)
+        out->size_bytes += json_u64(json_array_get(json_object_get(point, "disks"), i), "size", 0);
+}
+
+struct bdr_err *bdr_repo_points_bad(struct bdr_repo *repo,
+                                    void (*on_bad)(void *ctx, const char *key, struct bdr_err *err), void *ctx,
+                                    struct bdr_point_info **out, size_t *out_n)
+{
+    BDR_AUTO(json) json_t *keys = NULL;
+    BDR_AUTO(mem) struct bdr_point_info *all = NULL;
+    size_t i, n = 0;
+    json_t *key;
+
+    BDR_TRY(bdr_repo_list(repo, "points/", &keys));
+    all = calloc(json_array_size(keys) + 1, sizeof(*all));
+    BDR_NOMEM_IF_NULL(all);
+    json_array_foreach(keys, i, key)
+    {
+        BDR_AUTO(json) json_t *point = NULL;
+        struct bdr_err *err = point_by_key(repo, json_string_value(key), &point);
+
+        if (!err) {
+            point_info(point, &all[n++]);
+        } else if (err->code == BDR_NOTFOUND) {
+            bdr_err_drop(err, "removed since the listing");
+        } else if (err->code == BDR_CORRUPT || err->code == BDR_INVAL || err->code == BDR_VERSION) {
+            on_bad(ctx, json_string_value(key), err);
+        } else {
+            return err;
+        }
+    }
+    qsort(all, n, sizeof(*all), info_cmp);
+    *out_n = n;
+    *out = BDR_STEAL(all);
+    return NULL;
+}
+
+static void log_bad(void *ctx, const char *key, struct bdr_err *err)
+{
+    (void)ctx;
+    BDR_LOG(ERROR, "point.damaged", F_STR("key", key), F_ERR(err));
+    bdr_err_drop(err, "logged; the other points stay usable");
+}
+
+struct bdr_err *bdr_repo_points(struct bdr_repo *repo, struct bdr_point_info **out, size_t *out_n)
+{
+    return bdr_repo_points_bad(repo, log_bad, NULL, out, out_n);
+}
+
+struct bdr_err *bdr_repo_find(struct bdr_repo *repo, const char *which, const char *host, struct bdr_point_info *out)
+{
+    BDR_AUTO(mem) struct bdr_point_info *all = NULL;
+    const struct bdr_point_info *hit = NULL;
+    size_t n = 0, hosts = 0;
+    bool latest = !strcmp(which, "latest");
+
+    BDR_TRY(bdr_repo_points(repo, &all, &n));
+    for (size_t i = 0; i < n; i++) {
+        if (host && strcmp(all[i].host, host) != 0)
+            continue;
+        if (!latest && strncmp(all[i].id, which, strlen(which)) != 0)
+            continue;
+        if (!latest && hit)
+            BDR_FAIL(BDR_INVAL, 0, "point id '%s' is ambiguous; give more of it", which);
+        if (!hit || strcmp(hit->host, all[i].host) != 0)
+            hosts++;
+        hit = &all[i]; /* the last of a host is its newest */
+    }
+    if (!hit)
+        BDR_FAIL(BDR_NOTFOUND, 0, "there is no point '%s'%s%s in %s; 'bdr points' lists them", which,
+                 host ? " of host " : "", host ? host : "", bdr_repo_url(repo));
+    if (latest && hosts > 1)
+        BDR_FAIL(BDR_INVAL, 0, "the repository holds several hosts; say whose latest point with --host NAME");
+    *out = *hit;
+    return NULL;
+}
+
+static struct bdr_err *point_key(struct bdr_repo *r, const char *id, char out[POINT_KEY_CHARS])
+{
+    BDR_AUTO(json) json_t *keys = NULL;
+    size_t i, hits = 0;
+    json_t *key;
+
+    BDR_TRY(bdr_repo_list(r, "points/", &keys));
+    json_array_foreach(keys, i, key)
+    {
+        const char *k = json_string_value(key), *dash = strrchr(k, '-');
+
+        if (!dash || strncmp(dash + 1, id, strlen(id)) != 0 || strlen(k) >= POINT_KEY_CHARS)
+            continue;
+        snprintf(out, POINT_KEY_CHARS, "%s", k);
+        hits++;
+    }
+    if (hits != 1)
+        BDR_FAIL(hits ? BDR_INVAL : BDR_NOTFOUND, 0, hits ? "point id '%s' is ambiguous; give more of it"
+                                                          : "there is no point '%s'; 'bdr points' lists them", id);
+    return NULL;
+}
+
+struct bdr_err *bdr_point_load(struct bdr_repo *repo, const char *id, json_t **out)
+{
+    char key[POINT_KEY_CHARS];
+
+    BDR_TRY(point_key(repo, id, key));
+    return point_by_key(repo, key, out);
+}
+
+struct bdr_err *bdr_point_remove(struct bdr_repo *repo, const char *id)
+{
+    char key[POINT_KEY_CHARS];
+
+    if (repo->read_only)
+        BDR_FAIL(BDR_READONLY, 0, "%s is opened for reading only", bdr_repo_url(repo));
+    BDR_TRY(point_key(repo, id, key));
+    return bdr_store_remove(repo->store, key);
+}
+
+uint32_t bdr_point_disks(const json_t *point)
+{
+    return (uint32_t)json_array_size(json_object_get(point, "disks"));
+}
+
+struct bdr_err *bdr_point_disk(const json_t *point, uint32_t index, struct bdr_point_disk *out)
+{
+    const json_t *disk = json_array_get(json_object_get(point, "disks"), index);
+    struct bdr_point_disk d;
+    const char *root;
+
+    if (!disk)
+        BDR_FAIL(BDR_NOTFOUND, 0, "the point has %u disks (numbered from 0); there is no disk %u",
+                 bdr_point_disks(point), index);
+    d = (struct bdr_point_disk){
+        .name = json_str(disk, "name", ""),   .identity = json_str(disk, "identity", ""),
+        .token = json_str(disk, "token", NULL), .token_kind = json_str(disk, "token_kind", NULL),
+        .table = json_str(disk, "table", ""), .size_bytes = json_u64(disk, "size", 0),
+        .sector_bytes = (uint32_t)json_u64(disk, "sector", 512),
+        .unreadable_bytes = json_u64(disk, "unreadable_bytes", 0),
+    };
+    root = json_str(disk, "root", NULL);
+    d.has_root = root != NULL;
+    if ((root && !bdr_unhex(root, d.root.b, sizeof(d.root.b))) || d.size_bytes == 0 || d.size_bytes > INT64_MAX ||
+        d.sector_bytes < 512 || d.sector_bytes > 65536 || (d.sector_bytes & (d.sector_bytes - 1)))
+        BDR_FAIL(BDR_CORRUPT, 0, "what the manifest says of disk %u makes no sense", index);
+    *out = d;
+    return NULL;
+}
+
+uint32_t bdr_map_levels(uint64_t blocks)
+{
+    uint32_t levels = 1;
+    uint64_t covers = 64;
+
+    while (covers < blocks && levels < 10) {
+        covers *= 64;
+        levels++;
+    }
+    return levels;
+}
+
+struct bdr_err *bdr_point_store(struct bdr_repo *repo, json_t *point, char out_id[33])
+{
+    char host_key[17], hex[33], key[POINT_KEY_CHARS];
+    uint8_t id[16];
+    int64_t time_ms;
+
+    BDR_TRY(bdr_os_random(id, sizeof(id)));
+    BDR_TRY(bdr_host_key(json_str(point, "host", ""), host_key));
+    time_ms = (int64_t)json_u64(point, "time_ms", (uint64_t)bdr_clock_wall_ms());
+    json_object_set_new(point, "format", json_integer(POINT_FORMAT));
+    json_object_set_new(point, "id", json_string(bdr_hex(id, sizeof(id), hex)));
+    json_object_set_new(point, "time_ms", json_integer(time_ms));
+    BDR_TRY(point_check(point));
+    snprintf(key, sizeof(key), "points/%s/%016llx-%s", host_key, (unsigned long long)time_ms, hex);
+    BDR_TRY_FOR(bdr_repo_save(repo, BDR_ENV_POINT, key, point, BDR_PUT_EXCL), "publishing the point");
+    if (out_id)
+        memcpy(out_id, hex, sizeof(hex));
+    return NULL;
+}

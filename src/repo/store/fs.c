@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Store "fs": a folder, local or mounted. The key is the path below it.
+ *
+ * An object is written as tmp/<boot>-<pid>-<random>, synced, and renamed or linked to its name; the folder is synced
+ * last. A temp file is locked with flock(2) while its writer lives; so is an object that is held.
+ * Needs: rename(2) atomic over a crash and flock; on NFS, flock over the network (Linux 2.6.12 and newer do that).
+ */
+#include "bdr/bytes.h"
+#include "bdr/clock.h"
+#include "bdr/osfile.h"
+#include "bdr/store.h"
+#include "dirsync.h"
+#include "drivers.h"
+#include "fdcache.h"
+#include "fslist.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define FLUSH_BYTES  ((uint64_t)4 << 20) /* write-back starts this early, so that the sync at the end is short */
+#define HOLD_WAIT_MS 500                 /* somebody's look whether it is held takes microseconds */
+
+struct fs_store {
+    struct bdr_store base;
+    struct bdr_fdcache *fds;
+    struct bdr_dirsync *dirs;
+    const struct bdr_cancel *cancel;
+    int64_t clock_ahead_ms; /* of the file server's clock before ours; 0 on a local file system */
+    char boot[9];
+};
+
+struct fs_temp {
+    int fd;     /* -1: none */
+    char *path; /* owned; NULL when it has its final name */
+};
+
+struct fs_writer {
+    struct bdr_store_writer base;
+    struct fs_temp temp;
+    uint64_t size_bytes, flushed_bytes;
+    char key[];
+};
+
+static struct fs_store *fs_of(struct bdr_store *st)
+{
+    return (struct fs_store *)st;
+}
+
+static struct bdr_err *fs_path(const struct fs_store *fs, const char *key, char **out)
+{
+    char *path;
+
+    if (asprintf(&path, "%s/%s", fs->base.url, key) < 0)
+        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    *out = path;
+    return NULL;
+}
+
+/* "a/b" of "a/b/c", "" of "c". */
+static struct bdr_err *fs_folder(const char *key, char **out)
+{
+    const char *slash = strrchr(key, '/');
+    char *folder = strndup(key, slash ? (size_t)(slash - key) : 0);
+
+    BDR_NOMEM_IF_NULL(folder);
+    *out = folder;
+    return NULL;
+}
+
+/* ---- temp files ---- */
+
+static void fs_temp_end(struct fs_temp *temp)
+{
+    if (temp->path)
+        unlink(temp->path);
+    if (temp->fd >= 0)
+        close(temp->fd);
+    free(temp->path);
+    *temp = (struct fs_temp){.fd = -1};
+}
+
+/* Makes one temp file; *out_raced: a sweep took it between our open and our lock, make another. */
+static struct bdr_err *fs_temp_try(const struct fs_store *fs, const char *folder, struct fs_temp *temp, bool *out_raced)
+{
+    char random[17];
+    uint64_t r;
+    struct stat sb;
+
+    BDR_TRY(bdr_os_random(&r, sizeof(r)));
+    bdr_hex(&r, sizeof(r), random);
+    if (asprintf(&temp->path, "%s/%s-%d-%s", folder, fs->boot, (int)getpid(), random) < 0) {
+        temp->path = NULL;
+        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    }
+    temp->fd = open(temp->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (temp->fd < 0 && errno == ENOENT) {
+        if (mkdir(folder, 0700) && errno != EEXIST)
+            BDR_FAIL_ERRNO("making folder %s", folder);
+        temp->fd = open(temp->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    }
+    if (temp->fd < 0) {
+        int saved = errno;
+
+        free(BDR_STEAL(temp->path));
+        errno = saved;
+        BDR_FAIL_ERRNO("making a temporary file in %s", folder);
+    }
+    if (flock(temp->fd, LOCK_EX) || fstat(temp->fd, &sb))
+        BDR_FAIL_ERRNO("locking %s", temp->path);
+    *out_raced = sb.st_nlink == 0;
+    return NULL;
+}
+
+static struct bdr_err *fs_temp_begin(const struct fs_store *fs, struct fs_temp *out)
+{
+    BDR_AUTO(mem) char *folder = NULL;
+    bool raced = true;
+
+    BDR_TRY(fs_path(fs, BDR_STORE_TMP, &folder));
+    while (raced) {
+        struct fs_temp temp = {.fd = -1};
+        struct bdr_err *err = fs_temp_try(fs, folder, &temp, &raced);
+
+        if (err || raced) {
+            fs_temp_end(&temp);
+            BDR_TRY(err);
+            continue;
+        }
+        *out = temp;
+    }
+    return NULL;
+}
+
+/* One attempt to give the temp file its name. With EXCL, rename does not replace; where the file system can't do that
+ * (NFS), link does: on an error that it may have had to repeat, the link count says whether it was ours that won. */
+static int fs_rename(struct fs_temp *temp, const char *path, int flags)
+{
+    struct stat sb;
+
+    if (!(flags & BDR_PUT_EXCL))
+        return rename(temp->path, path);
+    if (!renameat2(AT_FDCWD, temp->path, AT_FDCWD, path, RENAME_NOREPLACE))
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+        return -1;
+    if (link(temp->path, path)) {
+        int saved = errno;
+
+        if (fstat(temp->fd, &sb) || sb.st_nlink != 2) {
+            errno = saved;
+            return -1;
+        }
+    }
+    unlink(temp->path);
+    return 0;
+}
+
+/* The temp file's bytes become the object `key`, durably. */
+static struct bdr_err *fs_publish(struct fs_store *fs, struct fs_temp *temp, const char *key, int flags)
+{
+    BDR_AUTO(mem) char *path = NULL, *folder = NULL;
+    int rc = -1;
+
+    BDR_TRY(fs_path(fs, key, &path));
+    BDR_TRY(fs_folder(key, &folder));
+    if (fdatasync(temp->fd))
+        BDR_FAIL_ERRNO("syncing %s", temp->path);
+    for (int attempt = 0; attempt < 2 && rc; attempt++) {
+        BDR_TRY(bdr_dirsync_make(fs->dirs, folder));
+        rc = fs_rename(temp, path, flags);
+        if (rc && errno != ENOENT)
+            break;
+        if (rc)
+            bdr_dirsync_forget(fs->dirs);
+    }
+    if (rc && errno == EEXIST)
+        BDR_FAIL(BDR_EXISTS, EEXIST, "%s exists already", path);
+    if (rc && (errno == ENOTDIR || errno == EISDIR))
+        BDR_FAIL(BDR_INVAL, errno, "a part of %s is both a folder and an object", path);
+    if (rc)
+        BDR_FAIL_ERRNO("renaming %s to %s", temp->path, path);
+    free(BDR_STEAL(temp->path));
+    bdr_fdcache_drop(fs->fds, path);
+    return bdr_dirsync_commit(fs->dirs, folder);
+}
+
+/* ---- open ---- */
+
+/* The folder and those above it, each durable in the one above. */
+static struct bdr_err *fs_make_root(const char *path)
+{
+    BDR_AUTO(mem) char *upto = strdup(path), *above = strdup(*path == '/' ? "/" : ".");
+
+    if (!upto || !above)
+        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    for (char *p = upto + 1;; p++) {
+        char c = *p;
+
+        if (c && c != '/')
+            continue;
+        *p = 0;
+        if (!mkdir(upto, 0700))
+            BDR_TRY(bdr_os_fsync_dir(above));
+        else if (errno != EEXIST)
+            BDR_FAIL_ERRNO("making folder %s", upto);
+        free(above);
+        above = strdup(upto);
+        BDR_NOMEM_IF_NULL(above);
+        *p = c;
+        if (!c)
+            return NULL;
+    }
+}
+
+static bool fs_is_remote(const char *path)
+{
+    struct statfs sf;
+
+    if (statfs(path, &sf))
+        return false;
+    switch ((uint32_t)sf.f_type) {
+    case NFS_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case CEPH_SUPER_MAGIC:
+    case V9FS_MAGIC:
+    case FUSE_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A file server stamps files with its own clock: let it stamp one and compare. */
+static struct bdr_err *fs_learn_clock(struct fs_store *fs)
+{
+    struct fs_temp temp = {.fd = -1};
+    struct stat sb;
+    int rc;
+
+    BDR_TRY(fs_temp_begin(fs, &temp));
+    rc = pwrite(temp.fd, "t", 1, 0) == 1 && !fdatasync(temp.fd) ? fstat(temp.fd, &sb) : -1;
+    if (!rc)
+        fs->clock_ahead_ms = (int64_t)sb.st_mtim.tv_sec * 1000 + sb.st_mtim.tv_nsec / 1000000 - bdr_clock_wall_ms();
+    fs_temp_end(&temp);
+    if (rc)
+        BDR_FAIL_ERRNO("asking the file server of %s for its time", fs->base.url);
+    return NULL;
+}
+
+static void fs_close(struct bdr_store *st)
+{
+    struct fs_store *fs = fs_of(st);
+
+    bdr_fdcache_free(fs->fds);
+    bdr_dirsync_free(fs->dirs);
+    free(fs);
+}
+
+static struct bdr_err *fs_boot_id(char out[9])
+{
+    BDR_AUTO(mem) char *id = NULL;
+    size_t len = 0;
+
+    BDR_TRY(bdr_os_read_file("/proc/sys/kernel/random/boot_id", 64, &id, &len));
+    memset(out, '0', 8);
+    memcpy(out, id, BDR_MIN(len, 8));
+    out[8] = 0;
+    return NULL;
+}
+
+static struct bdr_err *fs_fill(struct fs_store *fs, const char *url, const struct bdr_store_options *opt)
+{
+    struct stat sb;
+
+    if (!*url)
+        BDR_FAIL(BDR_INVAL, 0, "the folder's name is empty");
+    if (opt->create && !opt->read_only)
+        BDR_TRY(fs_make_root(url));
+    if (stat(url, &sb))
+        BDR_FAIL_ERRNO("looking at folder %s", url);
+    if (!S_ISDIR(sb.st_mode))
+        BDR_FAIL(BDR_INVAL, 0, "%s is not a folder", url);
+    fs->base.url = realpath(url, NULL);
+    if (!fs->base.url)
+        BDR_FAIL_ERRNO("looking at folder %s", url);
+    fs->base.local = true;
+    fs->cancel = opt->cancel;
+    BDR_TRY(fs_boot_id(fs->boot));
+    BDR_TRY(bdr_fdcache_new(&fs->fds));
+    BDR_TRY(bdr_dirsync_new(fs->base.url, &fs->dirs));
+    if (!opt->read_only && fs_is_remote(fs->base.url))
+        BDR_TRY(fs_learn_clock(fs));
+    return NULL;
+}
+
+static struct bdr_err *fs_open(const char *url, const struct bdr_store_options *opt, struct bdr_store **out)
+{
+    struct fs_store *fs = calloc(1, sizeof(*fs));
+    struct bdr_err *err;
+
+    BDR_NOMEM_IF_NULL(fs);
+    err = fs_fill(fs, url, opt);
+    if (err) {
+        free(fs->base.url);
+        fs_close(&fs->base);
+        return err;
+    }
+    *out = &fs->base;
+    return NULL;
+}
+
+/* ---- objects ---- */
+
+static struct bdr_err *fs_get_once(struct fs_store *fs, const char *path, uint64_t off, void *buf, size_t len,
+                                   size_t *out_len)
+{
+    struct bdr_fdref ref = {.fd = -1};
+    struct bdr_err *err = NULL;
+
+    BDR_TRY(bdr_fdcache_get(fs->fds, path, &ref));
+    if (off > ref.size_bytes)
+        err = bdr_err_new(BDR_RANGE, 0, BDR_AT, "%s has %llu bytes, nothing at %llu", path,
+                          (unsigned long long)ref.size_bytes, (unsigned long long)off);
+    else
+        len = (size_t)BDR_MIN((uint64_t)len, ref.size_bytes - off);
+    if (!err)
+        err = bdr_os_pread(ref.fd, path, buf, len, off);
+    bdr_fdcache_put(fs->fds, &ref);
+    if (!err)
+        *out_len = len;
+    return err;
+}
+
+static struct bdr_err *fs_get(struct bdr_store *st, const char *key, uint64_t off, void *buf, size_t len,
+                              size_t *out_len)
+{
+    struct fs_store *fs = fs_of(st);
+    BDR_AUTO(mem) char *path = NULL;
+    struct bdr_err *err;
+
+    BDR_TRY(fs_path(fs, key, &path));
+    err = fs_get_once(fs, path, off, buf, len, out_len);
+    if (err && err->sys == ESTALE) { /* NFS: another machine replaced or removed the file that we have open */
+        bdr_err_drop(err, "asked again with a fresh descriptor");
+        bdr_fdcache_drop(fs->fds, path);
+        err = fs_get_once(fs, path, off, buf, len, out_len);
+    }
+    return err;
+}
+
+static struct bdr_err *fs_stat(struct bdr_store *st, const char *key, struct bdr_store_stat *out)
+{
+    const struct fs_store *fs = fs_of(st);
+    BDR_AUTO(mem) char *path = NULL;
+    struct stat sb;
+
+    BDR_TRY(fs_path(fs, key, &path));
+    if (lstat(path, &sb))
+        BDR_FAIL_ERRNO("looking at %s", path);
+    if (!S_ISREG(sb.st_mode))
+        BDR_FAIL(BDR_NOTFOUND, 0, "%s is a folder, not an object", path);
+    *out = (struct bdr_store_stat){
+        .size_bytes = (uint64_t)sb.st_size,
+        .modified_ms = (int64_t)sb.st_mtim.tv_sec * 1000 + sb.st_mtim.tv_nsec / 1000000,
+        .now_ms = bdr_clock_wall_ms() + fs->clock_ahead_ms,
+    };
+    return NULL;
+}
+
+static struct bdr_err *fs_put(struct bdr_store *st, const char *key, const void *data, size_t len, int flags)
+{
+    struct fs_store *fs = fs_of(st);
+    struct fs_temp temp = {.fd = -1};
+    struct bdr_err *err;
+
+    BDR_TRY(fs_temp_begin(fs, &temp));
+    err = bdr_os_pwrite(temp.fd, temp.path, data, len, 0);
+    if (!err)
+        err = fs_publish(fs, &temp, key, flags);
+    fs_temp_end(&temp);
+    return err;
+}
+
+static struct bdr_err *fs_remove(struct bdr_store *st, const char *key)
+{
+    struct fs_store *fs = fs_of(st);
+    BDR_AUTO(mem) char *path = NULL, *folder = NULL;
+
+    BDR_TRY(fs_path(fs, key, &path));
+    BDR_TRY(fs_folder(key, &folder));
+    bdr_fdcache_drop(fs->fds, path);
+    if (unlink(path)) {
+        if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR)
+            return NULL;
+        BDR_FAIL_ERRNO("removing %s", path);
+    }
+    return bdr_dirsync_commit(fs->dirs, folder);
+}
+
+static struct bdr_err *fs_list(struct bdr_store *st, const char *prefix, bdr_list_fn fn, void *ctx)
+{
+    return bdr_fslist(st->url, prefix, fn, ctx);
+}
+
+/* ---- writer ---- */
+
+static void fs_writer_abandon(struct bdr_store_writer *base)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+
+    fs_temp_end(&w->temp);
+    free(w);
+}
+
+static struct bdr_err *fs_writer_begin(struct bdr_store *st, const char *key, struct bdr_store_writer **out)
+{
+    size_t len = strlen(key) + 1;
+    BDR_AUTO(mem) struct fs_writer *w = calloc(1, sizeof(*w) + len);
+
+    BDR_NOMEM_IF_NULL(w);
+    memcpy(w->key, key, len);
+    BDR_TRY(fs_temp_begin(fs_of(st), &w->temp));
+    *out = &BDR_STEAL(w)->base;
+    return NULL;
+}
+
+static struct bdr_err *fs_writer_append(struct bdr_store_writer *base, const void *data, size_t len)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+    uint64_t ready;
+
+    BDR_TRY_FOR(bdr_os_pwrite(w->temp.fd, w->temp.path, data, len, w->size_bytes), "writing object %s", w->key);
+    w->size_bytes += len;
+    ready = w->size_bytes - w->flushed_bytes;
+    if (ready >= FLUSH_BYTES) {
+        /* Only a hint: whether the bytes are on disk is decided by fdatasync in commit. */
+        (void)sync_file_range(w->temp.fd, (off_t)w->flushed_bytes, (off_t)ready, SYNC_FILE_RANGE_WRITE);
+        w->flushed_bytes = w->size_bytes;
+    }
+    return NULL;
+}
+
+static struct bdr_err *fs_writer_commit(struct bdr_store_writer *base)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+    struct bdr_err *err = fs_publish(fs_of(base->st), &w->temp, w->key, BDR_PUT_REPLACE);
+
+    if (err)
+        err = bdr_err_wrap(err, BDR_AT, "writing object %s", w->key);
+    fs_writer_abandon(base);
+    return err;
+}
+
+/* ---- who is alive ---- */
+
+static struct bdr_err *fs_open_lockable(const char *path, int *out_fd)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC); /* an exclusive lock over NFS needs a descriptor that may write */
+
+    if (fd < 0 && (errno == EACCES || errno == EROFS))
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == EISDIR)
+        BDR_FAIL(BDR_NOTFOUND, 0, "%s is a folder, not an object", path);
+    if (fd < 0)
+        BDR_FAIL_ERRNO("opening %s", path);
+    *out_fd = fd;
+    return NULL;
+}
+
+static struct bdr_err *fs_hold(struct bdr_store *st, const char *key, void **out_hold)
+{
+    uint64_t deadline = bdr_clock_mono_ms() + HOLD_WAIT_MS;
+    BDR_AUTO(mem) char *path = NULL;
+    BDR_AUTO(mem) int *hold = malloc(sizeof(*hold));
+    struct stat named, locked;
+
+    BDR_NOMEM_IF_NULL(hold);
+    BDR_TRY(fs_path(fs_of(st), key, &path));
+    for (;;) {
+        BDR_AUTO(fd) int fd = -1;
+
+        BDR_TRY(fs_open_lockable(path, &fd));
+        while (flock(fd, LOCK_EX | LOCK_NB)) {
+            if (errno != EWOULDBLOCK)
+                BDR_FAIL_ERRNO("locking %s", path);
+            if (bdr_clock_mono_ms() >= deadline)
+                BDR_FAIL(BDR_BUSY, 0, "%s is held by another process", path);
+            BDR_TRY(bdr_cancel_sleep(fs_of(st)->cancel, 1));
+        }
+        if (fstat(fd, &locked) || stat(path, &named))
+            BDR_FAIL_ERRNO("looking at %s", path);
+        if (locked.st_ino != named.st_ino || locked.st_dev != named.st_dev)
+            continue; /* replaced between open and lock: hold the new one */
+        *hold = bdr_fd_steal(&fd);
+        *out_hold = BDR_STEAL(hold);
+        return NULL;
+    }
+}
+
+static void fs_release(struct bdr_store *st, void *hold)
+{
+    (void)st;
+    close(*(int *)hold);
+    free(hold);
+}
+
+static struct bdr_err *fs_held(struct bdr_store *st, const char *key, bool *out)
+{
+    BDR_AUTO(mem) char *path = NULL;
+    BDR_AUTO(fd) int fd = -1;
+
+    BDR_TRY(fs_path(fs_of(st), key, &path));
+    BDR_TRY(fs_open_lockable(path, &fd));
+    /* Shared, so that two who look at the same time do not take each other for a holder. */
+    if (!flock(fd, LOCK_SH | LOCK_NB)) {
+        *out = false;
+        return NULL;
+    }
+    if (errno != EWOULDBLOCK)
+        BDR_FAIL_ERRNO("trying the lock of %s", path);
+    *out = true;
+    return NULL;
+}
+
+/* Removes one temp file if its writer is dead and it is old enough. */
+static struct bdr_err *fs_sweep_one(const struct fs_store *fs, const char *path, uint64_t min_age_ms, bool *out_removed)
+{
+    BDR_AUTO(fd) int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct stat sb;
+    int64_t age_ms;
+
+    *out_removed = false;
+    if (fd < 0 && errno == ENOENT)
+        return NULL;
+    if (fd < 0)
+        BDR_FAIL_ERRNO("opening %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        if (errno == EWOULDBLOCK)
+            return NULL;
+        BDR_FAIL_ERRNO("trying the lock of %s", path);
+    }
+    if (fstat(fd, &sb))
+        BDR_FAIL_ERRNO("looking at %s", path);
+    age_ms =
+        bdr_clock_wall_ms() + fs->clock_ahead_ms - (int64_t)sb.st_mtim.tv_sec * 1000 - sb.st_mtim.tv_nsec / 1000000;
+    if (sb.st_nlink == 0 || age_ms < 0 || (uint64_t)age_ms < min_age_ms)
+        return NULL;
+    if (unlink(path) && errno != ENOENT)
+        BDR_FAIL_ERRNO("removing %s", path);
+    *out_removed = true;
+    return NULL;
+}
+
+static struct bdr_err *fs_sweep(struct bdr_store *st, uint64_t min_age_ms, uint64_t *out_removed)
+{
+    struct fs_store *fs = fs_of(st);
+    BDR_AUTO(mem) char *folder = NULL;
+    struct bdr_err *err = NULL;
+    struct dirent *de;
+    DIR *dir;
+
+    BDR_TRY(fs_path(fs, BDR_STORE_TMP, &folder));
+    dir = opendir(folder);
+    if (!dir && errno == ENOENT)
+        return NULL;
+    if (!dir)
+        BDR_FAIL_ERRNO("opening folder %s", folder);
+    while (!err && (de = readdir(dir))) {
+        BDR_AUTO(mem) char *path = NULL;
+        bool removed = false;
+
+        if (de->d_name[0] == '.')
+            continue;
+        if (asprintf(&path, "%s/%s", folder, de->d_name) < 0) {
+            path = NULL;
+            err = bdr_err_new(BDR_NOMEM, 0, BDR_AT, "allocating memory");
+            break;
+        }
+        err = fs_sweep_one(fs, path, min_age_ms, &removed);
+        *out_removed += removed;
+    }
+    closedir(dir);
+    return err;
+}
+
+const struct bdr_store_driver bdr_store_fs = {
+    .name = "fs",
+    .title = "Folder",
+    .help = "A folder on a local or mounted file system.",
+    .open = fs_open,
+    .get = fs_get,
+    .stat = fs_stat,
+    .put = fs_put,
+    .list = fs_list,
+    .remove = fs_remove,
+    .writer_begin = fs_writer_begin,
+    .writer_append = fs_writer_append,
+    .writer_commit = fs_writer_commit,
+    .writer_abandon = fs_writer_abandon,
+    .hold = fs_hold,
+    .release = fs_release,
+    .held = fs_held,
+    .sweep = fs_sweep,
+    .close = fs_close,
+};

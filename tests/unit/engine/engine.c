@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine.h"
+#include "bdr/osfile.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void engine_ok(struct bdr_err *err)
+{
+    char text[2048];
+
+    if (!err)
+        return;
+    bdr_err_text(err, text, sizeof(text));
+    print_error("unexpected %s at %s: %s\n", bdr_code_name(err->code), err->at, text);
+    bdr_err_free(err);
+    fail();
+}
+
+void engine_fails(struct bdr_err *err, enum bdr_code code)
+{
+    char text[2048];
+
+    if (!err)
+        fail_msg("no error, but %s was expected", bdr_code_name(code));
+    if (err->code != code) {
+        print_error("wrong error %s: %s\n", bdr_code_name(err->code), bdr_err_text(err, text, sizeof(text)));
+        bdr_err_free(err);
+        fail_msg("%s was expected", bdr_code_name(code));
+    }
+    bdr_err_free(err);
+}
+
+int engine_setup(void **state)
+{
+    struct engine *e = calloc(1, sizeof(*e));
+    int fd;
+
+    if (!e)
+        return -1;
+    snprintf(e->dir, sizeof(e->dir), "/tmp/bdr-test-XXXXXX");
+    if (!mkdtemp(e->dir))
+        return -1;
+    snprintf(e->repo, sizeof(e->repo), "%s/repo", e->dir);
+    snprintf(e->pass, sizeof(e->pass), "%s/pass", e->dir);
+    fd = open(e->pass, O_CREAT | O_WRONLY, 0600);
+    if (fd < 0 || write(fd, "correct horse\n", 14) != 14 || close(fd))
+        return -1;
+    *state = e;
+    return 0;
+}
+
+int engine_teardown(void **state)
+{
+    struct engine *e = *state;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execlp("rm", "rm", "-rf", e->dir, (char *)NULL);
+        _exit(127);
+    }
+    waitpid(pid, NULL, 0);
+    free(e);
+    return 0;
+}
+
+void engine_init(struct engine *e, bool encrypt, const char *compress, uint32_t block_bytes)
+{
+    struct bdr_repo_init_options opt = {.block_bytes = block_bytes, .compress = compress, .encrypt = encrypt,
+                                        .pack_bytes = 4u << 20, .passphrase_file = encrypt ? e->pass : NULL};
+
+    engine_ok(bdr_repo_init(e->repo, &opt));
+}
+
+struct bdr_repo *engine_open(struct engine *e)
+{
+    struct bdr_repo *repo = NULL;
+
+    engine_ok(bdr_repo_open(e->repo, &(struct bdr_repo_options){.passphrase_file = e->pass}, &repo));
+    return repo;
+}
+
+const char *engine_path(struct engine *e, const char *name)
+{
+    static char paths[4][160];
+    static unsigned at;
+    char *p = paths[at++ % 4];
+
+    snprintf(p, sizeof(paths[0]), "%s/%s", e->dir, name);
+    return p;
+}
+
+static uint64_t engine_rand(uint64_t *s)
+{
+    *s ^= *s << 13;
+    *s ^= *s >> 7;
+    *s ^= *s << 17;
+    return *s;
+}
+
+static void engine_fill(uint8_t *buf, size_t len, uint64_t seed, bool text)
+{
+    uint64_t s = seed * 2654435761u + 88172645463325252u;
+
+    for (size_t i = 0; i < len; i++)
+        buf[i] = text ? "the quick brown fox jumps over lazy dogs "[engine_rand(&s) % 41] : (uint8_t)engine_rand(&s);
+}
+
+void engine_image(const char *path, uint64_t size, uint32_t seed)
+{
+    int fd = open(path, O_CREAT | O_TRUNC | O_RDWR, 0600);
+    uint8_t *buf = malloc(65536);
+    uint64_t s = seed + 1;
+
+    assert_true(fd >= 0 && buf);
+    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    for (uint64_t off = 0; off < size; off += 65536) {
+        size_t n = (size_t)(size - off < 65536 ? size - off : 65536);
+        unsigned kind = engine_rand(&s) % 5;
+
+        if (kind == 0)
+            continue; /* a hole */
+        if (kind == 1)
+            memset(buf, 0, n);
+        else
+            engine_fill(buf, n, seed ^ (off >> 16), kind == 2);
+        engine_ok(bdr_os_pwrite(fd, path, buf, n, off));
+    }
+    free(buf);
+    close(fd);
+}
+
+void engine_scribble(const char *path, uint64_t off, uint64_t len, uint32_t seed)
+{
+    int fd = open(path, O_RDWR);
+    uint8_t *buf = malloc(len);
+
+    assert_true(fd >= 0 && buf);
+    engine_fill(buf, len, seed, false);
+    engine_ok(bdr_os_pwrite(fd, path, buf, len, off));
+    free(buf);
+    close(fd);
+}
+
+struct bdr_err *engine_try_backup(struct bdr_repo *repo, const char *image, const char *host, const char *changed,
+                                  struct bdr_backup_result *out)
+{
+    BDR_AUTO(source) struct bdr_source *src = NULL;
+    struct bdr_backup_disk disk = {0};
+
+    BDR_TRY(bdr_source_open(&(struct bdr_source_spec){.location = image, .changed_extents = changed}, &src));
+    disk.src = src;
+    return bdr_backup_run(repo, &disk, 1, &(struct bdr_backup_options){.host = host, .host_id = "test", .audit_pct = -1},
+                          out);
+}
+
+struct bdr_backup_result engine_backup(struct bdr_repo *repo, const char *image, const char *host, const char *changed)
+{
+    struct bdr_backup_result r = {0};
+
+    engine_ok(engine_try_backup(repo, image, host, changed, &r));
+    return r;
+}
+
+bool engine_is_same(struct bdr_repo *repo, const char *point, const char *image)
+{
+    struct bdr_disk *disk = NULL;
+    uint8_t *want = malloc(1 << 20), *got = malloc(1 << 20);
+    int fd = open(image, O_RDONLY);
+    struct stat st;
+    bool same = true;
+
+    assert_true(fd >= 0 && want && got && !fstat(fd, &st));
+    engine_ok(bdr_disk_open(repo, point, 0, NULL, &disk));
+    assert_int_equal(bdr_disk_size(disk), st.st_size);
+    for (uint64_t off = 0; same && off < (uint64_t)st.st_size;) {
+        size_t n = (uint64_t)st.st_size - off < 700001 ? (size_t)((uint64_t)st.st_size - off) : 700001; /* odd on purpose */
+
+        engine_ok(bdr_os_pread(fd, image, want, n, off));
+        engine_ok(bdr_disk_read(disk, off, got, n));
+        same = !memcmp(want, got, n);
+        off += n;
+    }
+    bdr_disk_close(disk);
+    close(fd);
+    free(want);
+    free(got);
+    return same;
+}
+
+void engine_same(struct bdr_repo *repo, const char *point, const char *image)
+{
+    assert_true(engine_is_same(repo, point, image));
+}

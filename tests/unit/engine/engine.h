@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.h - a repository and disks in a temporary folder, for tests of the whole engine. */
+#pragma once
+#include "bdr/backup.h"
+#include "bdr/disk.h"
+#include "bdr/err.h"
+#include "bdr/point.h"
+#include "bdr/repo.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs the four above first */
+#include <cmocka.h>
+
+struct engine {
+    char dir[64];  /* temporary folder, removed at the end */
+    char repo[96]; /* repository folder in it */
+    char pass[96]; /* passphrase file in it */
+};
+
+/* Fails the test with the error's text unless err is NULL. */
+void engine_ok(struct bdr_err *err);
+/* Fails the test unless err has this code; frees it. */
+void engine_fails(struct bdr_err *err, enum bdr_code code);
+int engine_setup(void **state);    /* *state: struct engine; no repository yet */
+int engine_teardown(void **state);
+void engine_init(struct engine *e, bool encrypt, const char *compress, uint32_t block_bytes);
+struct bdr_repo *engine_open(struct engine *e);
+/* A path in the folder; valid until the next call but three. */
+const char *engine_path(struct engine *e, const char *name);
+/* A deterministic disk image: text, random bytes, zeros and holes. */
+void engine_image(const char *path, uint64_t size, uint32_t seed);
+/* Overwrites [off, off+len) of an image with bytes made from seed. */
+void engine_scribble(const char *path, uint64_t off, uint64_t len, uint32_t seed);
+/* Backs one image up; `changed` is a --changed-extents file or NULL. */
+struct bdr_err *engine_try_backup(struct bdr_repo *repo, const char *image, const char *host, const char *changed,
+                                  struct bdr_backup_result *out);
+struct bdr_backup_result engine_backup(struct bdr_repo *repo, const char *image, const char *host, const char *changed);
+/* Compares disk 0 of a point with an image, byte for byte. */
+void engine_same(struct bdr_repo *repo, const char *point, const char *image);
+bool engine_is_same(struct bdr_repo *repo, const char *point, const char *image);
