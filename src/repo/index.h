@@ -28,6 +28,10 @@ void bdr_index_close(struct bdr_index *ix);
 /* Up to `max` places of a block, best first: packs that are not condemned before those that are. */
 bdr_ret bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, struct bdr_loc *out, size_t max, size_t *out_n,
                        bool *out_condemned);
+/* *out: the block lies in a pack that a new reference may be made to: not condemned and not one of avoid[avoid_n]
+ * (names, sorted). */
+bdr_ret bdr_index_known(struct bdr_index *ix, const struct bdr_id *id, const uint8_t (*avoid)[16], size_t avoid_n,
+                        bool *out);
 /* Names a complete, durable pack. There already: fine. */
 bdr_ret bdr_index_add(struct bdr_index *ix, const struct bdr_pack_info *info, const struct bdr_pack_row *rows);
 /* Forgets a pack; with `rows` also its places (else they are skipped as stale). */
