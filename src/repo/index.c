@@ -523,6 +523,49 @@ struct bdr_err *bdr_index_packs(struct bdr_index *ix, struct bdr_index_pack **ou
     return NULL;
 }
 
+static int row_cmp(const void *a, const void *b)
+{
+    const struct bdr_pack_row *x = a, *y = b;
+
+    return x->off < y->off ? -1 : x->off > y->off;
+}
+
+struct bdr_err *bdr_index_rows(struct bdr_index *ix, uint32_t no, struct bdr_pack_row **out, uint32_t *out_n)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
+    struct bdr_index_pack p;
+    MDB_cursor *cur = NULL;
+    MDB_val k, v;
+    uint32_t n = 0;
+    int rc;
+
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    INDEX_TRY(index_pack_by_no(ix, txn, no, &p), "finding a pack");
+    rows = calloc(p.info.rows + 1u, sizeof(*rows));
+    BDR_NOMEM_IF_NULL(rows);
+    INDEX_TRY(mdb_cursor_open(txn, ix->blocks, &cur), "searching the index");
+    while (!(rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) && n < p.info.rows) {
+        struct bdr_loc loc;
+        struct bdr_id id;
+
+        if (k.mv_size != sizeof(id)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(&id, k.mv_data, sizeof(id));
+        if (loc_decode(&v, &id, &loc) && loc.pack == no)
+            rows[n++] = loc.at;
+    }
+    mdb_cursor_close(cur);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "searching the index");
+    qsort(rows, n, sizeof(*rows), row_cmp);
+    *out_n = n;
+    *out = BDR_STEAL(rows);
+    return NULL;
+}
+
 struct bdr_err *bdr_index_clear(struct bdr_index *ix)
 {
     BDR_AUTO(txn) MDB_txn *txn = NULL;

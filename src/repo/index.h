@@ -42,6 +42,8 @@ bdr_ret bdr_index_pack(struct bdr_index *ix, const uint8_t name[16], bool *out_f
 bdr_ret bdr_index_pack_no(struct bdr_index *ix, uint32_t no, bool *out_found, struct bdr_index_pack *out);
 /* All packs, by number; *out is owned by the caller. */
 bdr_ret bdr_index_packs(struct bdr_index *ix, struct bdr_index_pack **out, size_t *out_n);
+/* What the index says of a pack's rows, by offset; reads the whole index: for when the pack can't say it itself. */
+bdr_ret bdr_index_rows(struct bdr_index *ix, uint32_t no, struct bdr_pack_row **out, uint32_t *out_n);
 /* Forgets everything. */
 bdr_ret bdr_index_clear(struct bdr_index *ix);
 /* Small immutable objects kept beside (manifests), by key. *out NULL when absent; owned by caller. */
