@@ -72,7 +72,7 @@ static struct bdr_err *lock_take(struct prune *p)
             bdr_err_drop(err, "it has just ended");
             continue;
         }
-        if (err && err->code != BDR_CORRUPT)
+        if (err && err->code != BDR_CORRUPT && err->code != BDR_INVAL)
             return err;
         bdr_err_drop(err, "a torn lock is judged by its age");
         err = bdr_store_held(p->r->store, LOCK_KEY, &held);
