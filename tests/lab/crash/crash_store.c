@@ -18,7 +18,7 @@ enum op { OP_FIRST, OP_INCREMENTAL, OP_PRUNE };
 
 struct crash {
     struct engine *e;
-    char template[96], image[96], next[96], other[96];
+    char template[96], image[96], next[96], other[96], third[96];
     char points[3][33];       /* of the template: web, web, db */
     enum op op;
     struct bdr_store_fault plan;
@@ -90,7 +90,7 @@ static uint64_t settle(struct crash *c)
     if (c->op != OP_PRUNE)
         engine_same(repo, c->points[0], c->image);
     engine_same(repo, c->points[1], c->other);
-    engine_same(repo, c->points[2], c->image);
+    engine_same(repo, c->points[2], c->third);
     b = engine_backup(repo, c->next, "after", NULL);
     engine_same(repo, b.point_id, c->next);
     /* Only the known points and the last one stay, whether or not the interrupted one was published. */
@@ -125,10 +125,13 @@ static void crash_make(struct crash *c, struct engine *e)
     snprintf(c->template, sizeof(c->template), "%s/template", e->dir);
     snprintf(c->image, sizeof(c->image), "%s/image", e->dir);
     snprintf(c->other, sizeof(c->other), "%s/other", e->dir);
+    snprintf(c->third, sizeof(c->third), "%s/third", e->dir);
     snprintf(c->next, sizeof(c->next), "%s/next", e->dir);
     engine_image(c->image, DISK, 1000);
     engine_image(c->other, DISK, 1000);
     engine_scribble(c->other, 2 * BLOCK, 3 * BLOCK, 9);
+    engine_image(c->third, DISK, 1000);
+    engine_scribble(c->third, 9 * BLOCK, 3 * BLOCK, 12);
     engine_image(c->next, DISK, 1000);
     engine_scribble(c->next, 6 * BLOCK, 4 * BLOCK, 10);
     engine_init(e, false, "zstd", BLOCK);
@@ -137,7 +140,7 @@ static void crash_make(struct crash *c, struct engine *e)
     engine_scribble(c->image, 0, 2 * BLOCK, 11);
     memcpy(c->points[0], engine_backup(repo, c->image, "web", NULL).point_id, 33);
     memcpy(c->points[1], engine_backup(repo, c->other, "web", NULL).point_id, 33);
-    memcpy(c->points[2], engine_backup(repo, c->image, "db", NULL).point_id, 33);
+    memcpy(c->points[2], engine_backup(repo, c->third, "db", NULL).point_id, 33);
     bdr_repo_close(repo);
     engine_age(engine_path(e, "repo/packs"), 3600);
     engine_copy(e->repo, c->template);
