@@ -19,7 +19,7 @@ static const char *json_text(const json_t *o, const char *name)
 static struct bdr_err *points_run(void *raw, struct bdr_cli *cli)
 {
     static const struct bdr_col cols[] = {
-        {"POINT", "point", BDR_COL_TEXT, 0, 8},
+        {"POINT", "point", BDR_COL_TEXT, 0, 9},
         {"HOST", "host", BDR_COL_TEXT, 0, 0},
         {"TIME", "time", BDR_COL_TIME, 0, 0},
         {"DISKS", "disks", BDR_COL_COUNT, 0, 0},

@@ -15,6 +15,7 @@
 
 #define RECOVER_SPAN (4u << 20) /* one read, one write: few system calls, and a buffer still near the caches */
 #define RECOVER_CHECKPOINT_MS 5000
+#define RECOVER_ZERO_ASK (UINT64_C(64) << 30) /* zeros handed out at once; a question costs what it walks over */
 #define RECOVER_WORKERS_MIN 2 /* one reads and decodes while the other is in the kernel */
 
 struct bdr_err *recover_check(const struct recover *r)
@@ -55,7 +56,7 @@ bool recover_next(struct recover *r, bool wanted_done, uint64_t *out_span)
 
 /*
  * A worker that found zeros from here up to `zero_end` takes the following spans too while nobody else has them, so a
- * terabyte of nothing is not a quarter of a million calls. Returns the end of what is now ours.
+ * terabyte of nothing is not a quarter of a million calls. Returns the last span that is now ours.
  */
 static uint64_t recover_take_more(struct recover *r, uint64_t span, uint64_t zero_end)
 {
@@ -173,6 +174,22 @@ static void recover_align(uint32_t align, uint64_t left, bool *data, uint64_t *l
     *len = BDR_MIN((*len + align - 1) / align * align, left);
 }
 
+/* Zeros reach the end of the span: asks how far they go on, and makes what is free of it part of this span. */
+static struct bdr_err *recover_grow_zero(struct recover *r, uint64_t span, uint64_t *end, uint64_t *last)
+{
+    uint64_t more = 0, off;
+    bool data = true;
+
+    if (*end == r->state.size_bytes)
+        return NULL;
+    BDR_TRY(bdr_disk_extent(r->disk, *end, BDR_MIN(r->state.size_bytes - *end, RECOVER_ZERO_ASK), &data, &more));
+    if (!data) {
+        *last = recover_take_more(r, span, *end + more);
+        recover_span_bounds(r, *last, &off, end);
+    }
+    return NULL;
+}
+
 static struct bdr_err *recover_span(struct recover *r, uint64_t span, uint8_t *buf)
 {
     uint64_t off, end, last = span;
@@ -184,15 +201,11 @@ static struct bdr_err *recover_span(struct recover *r, uint64_t span, uint8_t *b
         bool data = false;
 
         BDR_TRY(recover_check(r));
-        /* Asks past the span: zeros may go on. */
-        BDR_TRY(bdr_disk_extent(r->disk, off, r->state.size_bytes - off, &data, &len));
-        if (!data && off + len > end) {
-            uint64_t more_off;
-
-            last = recover_take_more(r, span, off + len);
-            recover_span_bounds(r, last, &more_off, &end);
+        BDR_TRY(bdr_disk_extent(r->disk, off, end - off, &data, &len));
+        if (!data && off + len == end) {
+            BDR_TRY(recover_grow_zero(r, span, &end, &last));
+            len = end - off;
         }
-        len = BDR_MIN(len, end - off);
         recover_align(r->info.align_bytes, end - off, &data, &len);
         if (data)
             BDR_TRY(recover_data(r, off, buf, (size_t)len, &damaged));

@@ -157,11 +157,25 @@ static struct bdr_err *repo_index_dir(struct bdr_repo *r, const char *cache_dir,
     return NULL;
 }
 
-static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir)
+static void index_unlink(const char *dir)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb"};
+
+    for (size_t i = 0; i < BDR_COUNT(files); i++) {
+        BDR_AUTO(mem) char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", dir, files[i]) >= 0)
+            unlink(path);
+    }
+}
+
+static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir, bool fresh)
 {
     struct bdr_err *err;
 
     BDR_TRY(repo_index_dir(r, cache_dir, false, &r->index_dir));
+    if (fresh)
+        index_unlink(r->index_dir);
     err = bdr_index_open(r->index_dir, r->id, &r->index);
     if (err && !cache_dir && (err->code == BDR_DENIED || err->code == BDR_READONLY)) {
         /* A repository on a read-only medium, or another user's: the index goes to our own cache. */
@@ -192,7 +206,7 @@ struct bdr_err *bdr_repo_open(const char *url, const struct bdr_repo_options *op
     }
     r->env = (struct bdr_pack_env){.store = r->store, .key = r->sealed ? &r->pack_key : NULL};
     memcpy(r->env.repo_id, r->id, 16);
-    BDR_TRY(repo_index(r, opt->cache_dir));
+    BDR_TRY(repo_index(r, opt->cache_dir, opt->fresh_index));
     BDR_TRY(bdr_repo_sync(r, NULL, NULL));
     *out = BDR_STEAL(r);
     return NULL;

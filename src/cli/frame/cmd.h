@@ -19,6 +19,7 @@ enum bdr_opt_type {
     BDR_OPT_PATH,     /* const char *; a leading ~/ is expanded in files and the environment */
     BDR_OPT_U32,      /* uint32_t */
     BDR_OPT_U64,      /* uint64_t */
+    BDR_OPT_PERCENT,  /* double, 0 to 100; 0.1, 5% */
     BDR_OPT_SIZE,     /* uint64_t bytes; 4096, 64K, 1.5G */
     BDR_OPT_DURATION, /* uint64_t ms; 10s, 5m, 2h, 7d, 4w, 1h30m */
     BDR_OPT_TIME,     /* int64_t wall ms; 2026-11-22T18:15 (UTC) */
@@ -127,6 +128,7 @@ extern const struct bdr_opt bdr_common_opts[];
 #define BDR_PATH(s, f)      .type = BDR_OPT_PATH, .offset = BDR_FIELD(const char *, s, f)
 #define BDR_U32(s, f)       .type = BDR_OPT_U32, .offset = BDR_FIELD(uint32_t, s, f)
 #define BDR_U64(s, f)       .type = BDR_OPT_U64, .offset = BDR_FIELD(uint64_t, s, f)
+#define BDR_PERCENT(s, f)   .type = BDR_OPT_PERCENT, .offset = BDR_FIELD(double, s, f)
 #define BDR_SIZE(s, f)      .type = BDR_OPT_SIZE, .offset = BDR_FIELD(uint64_t, s, f)
 #define BDR_DURATION(s, f)  .type = BDR_OPT_DURATION, .offset = BDR_FIELD(uint64_t, s, f)
 #define BDR_TIME(s, f)      .type = BDR_OPT_TIME, .offset = BDR_FIELD(int64_t, s, f)

@@ -259,7 +259,7 @@ void bdr_complete_fish(const struct bdr_app *app, struct bdr_buf *out)
                    "function __%s_at\n"
                    "    set -l path\n"
                    "    for word in (commandline -opc)[2..-1]\n"
-                   "        set -l next (string join ' ' $path $word)\n"
+                   "        set -l next (string join -- ' ' $path $word)\n"
                    "        contains -- \"$next\" $__%s_paths; and set path $next\n"
                    "    end\n"
                    "    test \"$path\" = \"$argv[1]\"\n"

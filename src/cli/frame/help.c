@@ -35,7 +35,7 @@ void bdr_help_facts(const struct bdr_opt *opt, struct bdr_buf *out)
         bdr_buf_printf(out, "%srequired", gap);
         gap = "; ";
     }
-    if (opt->def) {
+    if (opt->def && *opt->def) {
         bdr_buf_printf(out, "%sdefault: %s", gap, opt->def);
         gap = "; ";
     }

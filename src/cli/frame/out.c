@@ -214,7 +214,7 @@ static json_t *out_error_json(const struct bdr_err *err, const char *hint)
     const struct bdr_err *root = err;
 
     for (const struct bdr_err *e = err->cause; e; e = e->cause) {
-        json_array_append_new(causes, json_sprintf("%s", e->msg));
+        json_array_append_new(causes, bdr_json_text(e->msg));
         root = e;
     }
     for (; root->cause; root = root->cause)
@@ -222,7 +222,7 @@ static json_t *out_error_json(const struct bdr_err *err, const char *hint)
     if (root->sys > 0 && root->sys < 200)
         json_array_append_new(causes, json_string(strerror((int)root->sys)));
     doc = json_pack("{s:{s:s, s:o?, s:o, s:i, s:s*}}", "error", "code", bdr_code_name(err->code), "message",
-                    json_sprintf("%s", err->msg), "causes", causes, "exit", bdr_code_exit(err->code), "hint", hint);
+                    bdr_json_text(err->msg), "causes", causes, "exit", bdr_code_exit(err->code), "hint", hint);
     return doc;
 }
 

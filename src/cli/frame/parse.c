@@ -194,10 +194,13 @@ static struct bdr_err *parse_deal(struct bdr_parsed *p)
         size_t left = p->words_count - at, later = parse_needed(arg + 1), mine = left > later ? left - later : 0;
         void *field = (char *)p->args + arg->offset;
         bool list = arg->need == BDR_ARG_MANY || arg->need == BDR_ARG_ANY;
+        bool must = arg->need == BDR_ARG_MANY || arg->need == BDR_ARG_REQUIRED;
 
+        if (!mine && left && must)
+            mine = 1; /* so that a later one is said to be missing */
         if (!list)
             mine = BDR_MIN(mine, 1);
-        if (!mine && (arg->need == BDR_ARG_REQUIRED || arg->need == BDR_ARG_MANY))
+        if (!mine && must)
             BDR_FAIL(BDR_INVAL, 0, "%s is missing: %s", arg->name, arg->help);
         for (size_t i = 0; list && i < mine; i++) {
             const char *checked = NULL;

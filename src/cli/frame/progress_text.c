@@ -46,7 +46,7 @@ int64_t bdr_progress_eta_s(const struct bdr_progress_state *s)
     if (s->counts.done_bytes >= s->counts.total_bytes)
         return 0;
     left = (double)(s->counts.total_bytes - s->counts.done_bytes) / rate;
-    return left > ETA_MAX_S ? -1 : (int64_t)ceil(left);
+    return left > ETA_MAX_S ? -1 : BDR_MAX((int64_t)llround(left), 1);
 }
 
 static unsigned progress_pct(const struct bdr_progress_counts *c)
@@ -68,7 +68,7 @@ static void progress_rate_text(double rate, char *buf, size_t n)
 {
     char size[16];
 
-    snprintf(buf, n, "%s/s", bdr_size_text((uint64_t)rate, size));
+    snprintf(buf, n, "%s/s", bdr_size_text((uint64_t)llround(rate), size));
 }
 
 static void progress_parts(const struct bdr_progress_state *s, uint64_t now_ms, struct progress_part parts[PART_END])

@@ -207,7 +207,7 @@ struct bdr_err *bdr_record_text(const struct bdr_col *cols, size_t n, const stru
 /* JSON. */
 
 /* Bytes that are not UTF-8 (a file name may hold any) become U+FFFD: a document is always valid. */
-static json_t *cell_json_text(const char *text)
+json_t *bdr_json_text(const char *text)
 {
     BDR_AUTO(buf) struct bdr_buf fixed = {0};
     json_t *v = json_string(text);
@@ -226,7 +226,7 @@ static json_t *cell_json(const struct bdr_col *col, const struct bdr_cell *c)
         return json_null();
     switch (col->kind) {
     case BDR_COL_TEXT:
-        return cell_json_text(c->text);
+        return bdr_json_text(c->text);
     case BDR_COL_TIME:
         return json_string(bdr_clock_text(c->time_ms, time));
     case BDR_COL_BOOL:

@@ -82,6 +82,24 @@ static struct bdr_err *value_u64(const struct bdr_opt *opt, const char *text, vo
     return NULL;
 }
 
+static struct bdr_err *value_percent(const struct bdr_opt *opt, const char *text, void *field)
+{
+    char *end = NULL;
+    double v;
+
+    (void)opt;
+    /* Digits and a point only: strtod would take "0x1", "nan", "1e1" and a sign. */
+    if (!*text || text[strspn(text, "0123456789.") + (text[strspn(text, "0123456789.")] == '%')])
+        BDR_FAIL(BDR_INVAL, 0, "'%s' is not a percentage; write it like 0.1, 5, 5%%", text);
+    v = strtod(text, &end);
+    if (end == text || (*end && strcmp(end, "%") != 0))
+        BDR_FAIL(BDR_INVAL, 0, "'%s' is not a percentage; write it like 0.1, 5, 5%%", text);
+    if (v > 100)
+        BDR_FAIL(BDR_RANGE, 0, "%s is out of range; a percentage goes from 0 to 100", text);
+    *(double *)field = v;
+    return NULL;
+}
+
 static struct bdr_err *value_size(const struct bdr_opt *opt, const char *text, void *field)
 {
     uint64_t v = 0;
@@ -207,6 +225,8 @@ static bool value_is_host(const char *s, size_t len)
         ip[len] = 0;
         return inet_pton(AF_INET6, ip, addr) == 1;
     }
+    if (s[len - 1] == '.')
+        len--; /* the root, as in a fully qualified name */
     for (size_t i = 0; i < len; i++) {
         bool word =
             (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '_';
@@ -261,6 +281,7 @@ static const struct bdr_value_type value_types[BDR_OPT_TYPE_END] = {
     [BDR_OPT_PATH] = {"path", "PATH", "a file name", sizeof(char *), value_path},
     [BDR_OPT_U32] = {"number", "N", "0, 42", sizeof(uint32_t), value_u32},
     [BDR_OPT_U64] = {"number", "N", "0, 42", sizeof(uint64_t), value_u64},
+    [BDR_OPT_PERCENT] = {"percentage", "PERCENT", "0.1, 5, 5%", sizeof(double), value_percent},
     [BDR_OPT_SIZE] = {"size", "SIZE", "4096, 64K, 1.5G", sizeof(uint64_t), value_size},
     [BDR_OPT_DURATION] = {"duration", "DURATION", "10s, 5m, 2h, 7d, 4w, 1h30m", sizeof(uint64_t), value_duration},
     [BDR_OPT_TIME] = {"time", "TIME", "2026-11-22T18:15:00Z, 2026-11-22 (UTC)", sizeof(int64_t), value_time},

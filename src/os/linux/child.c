@@ -49,20 +49,22 @@ static char *child_find(const char *name)
     return NULL;
 }
 
-/* The environment with LISTEN_* replaced; the child fills its pid into *out_pid_at. Caller frees the array. */
-static char **child_env(char *listen_fds, char *listen_pid)
+/* The environment with LISTEN_* and the variable of `extra` replaced. Caller frees the array, not the strings. */
+static char **child_env(const char *extra, char *listen_fds, char *listen_pid)
 {
-    size_t n = 0, k = 0;
+    size_t n = 0, k = 0, name = extra ? (size_t)(strchr(extra, '=') - extra) + 1 : 0;
     char **env;
 
     while (environ[n])
         n++;
-    env = calloc(n + 3, sizeof(*env));
+    env = calloc(n + 4, sizeof(*env));
     if (!env)
         return NULL;
     for (size_t i = 0; i < n; i++)
-        if (strncmp(environ[i], "LISTEN_", 7))
+        if (strncmp(environ[i], "LISTEN_", 7) && !(name && !strncmp(environ[i], extra, name)))
             env[k++] = environ[i];
+    if (extra)
+        env[k++] = (char *)(uintptr_t)extra;
     if (listen_fds) {
         env[k++] = listen_fds;
         env[k++] = listen_pid;
@@ -129,7 +131,7 @@ struct bdr_err *bdr_child_start(const struct bdr_child_spec *spec, struct bdr_ch
     if (!path)
         BDR_FAIL(BDR_NOTFOUND, ENOENT, "the program '%s' is not in PATH; install it", spec->argv[0]);
     snprintf(listen_fds, sizeof(listen_fds), "LISTEN_FDS=%zu", spec->n_fds);
-    env = child_env(spec->n_fds ? listen_fds : NULL, listen_pid);
+    env = child_env(spec->env, spec->n_fds ? listen_fds : NULL, listen_pid);
     BDR_NOMEM_IF_NULL(env);
     c = calloc(1, sizeof(*c));
     BDR_NOMEM_IF_NULL(c);
@@ -256,6 +258,6 @@ struct bdr_err *bdr_child_run(const char *const *argv, const struct bdr_cancel *
     while (!ended)
         BDR_TRY_FOR(bdr_child_poll(c, 60000, cancel, &ended), "waiting for %s", argv[0]);
     if (c->status)
-        BDR_FAIL(BDR_INVAL, c->status, "%s failed with status %d: %s", argv[0], c->status, bdr_child_said(c));
+        BDR_FAIL(BDR_INVAL, 0, "%s failed with status %d: %s", argv[0], c->status, bdr_child_said(c));
     return NULL;
 }

@@ -16,6 +16,7 @@ struct bdr_child_spec {
     const char *const *argv; /* NULL-terminated; argv[0] without a '/' is looked up in PATH. Never a secret. */
     const int *fds;          /* passed as descriptors 3, 4, ... by the socket activation protocol */
     size_t n_fds;            /* at most BDR_CHILD_FDS */
+    const char *env;         /* one "NAME=value" for the program, or NULL */
 };
 #define BDR_CHILD_FDS 8
 

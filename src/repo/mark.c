@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mark.h"
+#include "bdr/clock.h"
+#include "bdr/point.h"
+#include "node.h"
+#include "presence.h"
+#include <string.h>
+
+struct mark_pack {
+    struct bdr_index_pack p;
+    uint64_t first_bit;
+    uint64_t live_bytes;
+    uint32_t live_rows;
+};
+
+struct bdr_mark {
+    struct bdr_repo *r;
+    struct mark_pack *pack; /* by number, increasing */
+    size_t n;
+    uint64_t *bits;
+    json_t *seen; /* point keys marked */
+};
+
+struct bdr_err *bdr_mark_new(struct bdr_repo *r, struct bdr_mark **out)
+{
+    BDR_AUTO(mark) struct bdr_mark *m = calloc(1, sizeof(*m));
+    BDR_AUTO(mem) struct bdr_index_pack *packs = NULL;
+    uint64_t bits = 0;
+
+    BDR_NOMEM_IF_NULL(m);
+    m->r = r;
+    m->seen = json_object();
+    BDR_NOMEM_IF_NULL(m->seen);
+    BDR_TRY(bdr_index_packs(r->index, &packs, &m->n));
+    m->pack = calloc(m->n + 1, sizeof(*m->pack));
+    BDR_NOMEM_IF_NULL(m->pack);
+    for (size_t i = 0; i < m->n; i++) {
+        m->pack[i] = (struct mark_pack){.p = packs[i], .first_bit = bits};
+        bits += packs[i].info.rows;
+    }
+    m->bits = calloc(bits / 64 + 1, sizeof(*m->bits));
+    BDR_NOMEM_IF_NULL(m->bits);
+    *out = BDR_STEAL(m);
+    return NULL;
+}
+
+void bdr_mark_free(struct bdr_mark *m)
+{
+    if (!m)
+        return;
+    json_decref(m->seen);
+    free(m->bits);
+    free(m->pack);
+    free(m);
+}
+
+static struct mark_pack *mark_find(const struct bdr_mark *m, uint32_t no)
+{
+    size_t lo = 0, hi = m->n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (m->pack[mid].p.no < no)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < m->n && m->pack[lo].p.no == no ? &m->pack[lo] : NULL;
+}
+
+/* Marks one block where reads will look for it first. *out_new: it was not marked. A block in no pack we know is
+ * damage, or was stored after our snapshot (then nobody removes it). */
+static struct bdr_err *mark_block(struct bdr_mark *m, const struct bdr_id *id, bool *out_new)
+{
+    struct bdr_loc loc[4];
+    bool condemned, fresh = false;
+    size_t n = 0;
+
+    *out_new = false;
+    BDR_TRY(bdr_index_find(m->r->index, id, loc, BDR_COUNT(loc), &n, &condemned));
+    if (!n) {
+        char hex[65];
+
+        BDR_FAIL(BDR_CORRUPT, 0, "block %.16s is in no pack", bdr_hex(id->b, 32, hex));
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct mark_pack *p = mark_find(m, loc[i].pack);
+        uint64_t bit;
+
+        if (!p || loc[i].row >= p->p.info.rows)
+            continue;
+        bit = p->first_bit + loc[i].row;
+        if (m->bits[bit / 64] >> (bit % 64) & 1)
+            return NULL;
+        m->bits[bit / 64] |= (uint64_t)1 << (bit % 64);
+        p->live_rows++;
+        p->live_bytes += loc[i].at.stored;
+        fresh = true;
+        break; /* one place is enough; other copies may go */
+    }
+    *out_new = fresh || !mark_find(m, loc[0].pack);
+    return NULL;
+}
+
+static struct bdr_err *mark_tree(struct bdr_mark *m, const struct bdr_cancel *cancel, const struct bdr_id *id,
+                                 uint32_t level)
+{
+    BDR_AUTO(mem) struct bdr_node *node = NULL;
+    bool fresh = false;
+
+    BDR_TRY(mark_block(m, id, &fresh));
+    if (!fresh) /* its whole subtree is marked, too */
+        return NULL;
+    BDR_TRY(bdr_cancel_check(cancel));
+    node = malloc(sizeof(*node));
+    BDR_NOMEM_IF_NULL(node);
+    BDR_TRY(bdr_node_read(m->r, id, level, node));
+    for (size_t i = 0; i < BDR_FANOUT; i++) {
+        if (!(node->bits >> i & 1))
+            continue;
+        if (level)
+            BDR_TRY(mark_tree(m, cancel, &node->child[i], level - 1));
+        else
+            BDR_TRY(mark_block(m, &node->child[i], &fresh));
+    }
+    return NULL;
+}
+
+static struct bdr_err *mark_point(struct bdr_mark *m, const struct bdr_cancel *cancel, const json_t *point)
+{
+    for (uint32_t i = 0; i < bdr_point_disks(point); i++) {
+        struct bdr_point_disk d;
+
+        BDR_TRY(bdr_point_disk(point, i, &d));
+        if (d.has_root)
+            BDR_TRY(mark_tree(m, cancel, &d.root,
+                              bdr_map_levels(bdr_blocks_of(d.size_bytes, m->r->block_bytes)) - 1));
+    }
+    return NULL;
+}
+
+struct bdr_err *bdr_mark_points(struct bdr_mark *m, const struct bdr_cancel *cancel, uint64_t *out_new)
+{
+    BDR_AUTO(json) json_t *keys = NULL;
+    size_t i;
+    json_t *key;
+
+    *out_new = 0;
+    BDR_TRY(bdr_repo_list(m->r, "points/", &keys));
+    json_array_foreach(keys, i, key)
+    {
+        BDR_AUTO(json) json_t *point = NULL;
+        const char *k = json_string_value(key);
+        struct bdr_err *err;
+
+        if (json_object_get(m->seen, k))
+            continue;
+        err = bdr_repo_load(m->r, BDR_ENV_POINT, k, &point);
+        if (err && err->code == BDR_NOTFOUND) {
+            bdr_err_drop(err, "removed since the listing");
+            continue;
+        }
+        BDR_TRY(err);
+        BDR_TRY_FOR(mark_point(m, cancel, point), "point %.8s of host %s", json_str(point, "id", "?"),
+                    json_str(point, "host", "?"));
+        json_object_set_new(m->seen, k, json_true());
+        ++*out_new;
+    }
+    return NULL;
+}
+
+size_t bdr_mark_packs(const struct bdr_mark *m)
+{
+    return m->n;
+}
+const struct bdr_index_pack *bdr_mark_pack(const struct bdr_mark *m, size_t i)
+{
+    return &m->pack[i].p;
+}
+uint32_t bdr_mark_live_rows(const struct bdr_mark *m, size_t i)
+{
+    return m->pack[i].live_rows;
+}
+uint64_t bdr_mark_live_bytes(const struct bdr_mark *m, size_t i)
+{
+    return m->pack[i].live_bytes;
+}
+bool bdr_mark_is_live(const struct bdr_mark *m, size_t i, uint32_t row)
+{
+    uint64_t bit = m->pack[i].first_bit + row;
+
+    return m->bits[bit / 64] >> (bit % 64) & 1;
+}

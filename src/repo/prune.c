@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prune.c - freeing what no visible point refers to. Protocol: docs/formats/repository.md section 8. */
+#include "bdr/clock.h"
+#include "bdr/gc.h"
+#include "bdr/log.h"
+#include "bdr/osfile.h"
+#include "bdr/osproc.h"
+#include "mark.h"
+#include "presence.h"
+#include <stdio.h>
+#include <string.h>
+
+#define PRUNE_UNUSED_PCT 20.0
+#define PRUNE_SMALL_MIN 8               /* merging fewer small packs than this is not worth it */
+#define PRUNE_LEFTOVER_MS (60u * 60000u) /* on stores that can't tell whether a writer lives */
+#define PRUNE_CLOCK_SLACK_MS (10 * 60000)
+#define LOCK_KEY "locks/prune"
+
+enum fate { FATE_KEEP, FATE_DEAD, FATE_REWRITE, FATE_CONDEMNED, FATE_READY };
+
+struct prune {
+    struct bdr_repo *r;
+    const struct bdr_prune_options *opt;
+    struct bdr_prune_result *out;
+    struct bdr_presence presence;
+    struct bdr_mark *mark;  /* owned */
+    uint8_t *fate;          /* owned; enum fate a pack of the mark */
+    uint32_t *moved;        /* owned; live rows when the pack's fate was decided */
+    json_t *ready;          /* owned; keys of condemned sets whose sessions have all ended */
+    json_t *ready_names;    /* owned; their packs, as object members */
+    int64_t oldest_ms;      /* wall time when the oldest open session began; INT64_MAX: none */
+    void *lock;
+    bool locked;
+    struct bdr_pack_writer *pack[BDR_PACK_CLASSES]; /* owned; being filled with moved blocks */
+    struct bdr_unpacker *unpack;                    /* owned */
+};
+
+static void prune_phase(struct prune *p, const char *phase)
+{
+    if (p->opt->meter)
+        atomic_store(&p->opt->meter->phase, phase);
+}
+
+/* ---- one prune at a time ---- */
+
+static struct bdr_err *lock_take(struct prune *p)
+{
+    for (int attempt = 0; attempt < 3; attempt++) {
+        BDR_AUTO(json) json_t *mine = json_object();
+        BDR_AUTO(json) json_t *other = NULL;
+        char proc[BDR_PROC_CHARS];
+        bool held = false, known = false, alive = true;
+        struct bdr_store_stat st;
+        struct bdr_err *err;
+
+        BDR_NOMEM_IF_NULL(mine);
+        BDR_TRY(bdr_os_process_name(proc));
+        json_object_set_new(mine, "process", json_string(proc));
+        json_object_set_new(mine, "session", json_string(p->presence.id));
+        err = bdr_repo_save(p->r, BDR_ENV_LOCK, LOCK_KEY, mine, BDR_PUT_EXCL);
+        if (!err) {
+            p->locked = true;
+            return bdr_store_hold(p->r->store, LOCK_KEY, &p->lock);
+        }
+        if (err->code != BDR_EXISTS)
+            return err;
+        bdr_err_drop(err, "is its holder alive?");
+        err = bdr_store_stat(p->r->store, LOCK_KEY, &st);
+        if (!err)
+            err = bdr_repo_load(p->r, BDR_ENV_LOCK, LOCK_KEY, &other);
+        if (err && err->code == BDR_NOTFOUND) {
+            bdr_err_drop(err, "it has just ended");
+            continue;
+        }
+        if (err && err->code != BDR_CORRUPT)
+            return err;
+        bdr_err_drop(err, "a torn lock is judged by its age");
+        err = bdr_store_held(p->r->store, LOCK_KEY, &held);
+        if (!err && held)
+            BDR_FAIL(BDR_BUSY, 0, "another prune is running (process %s); wait for it", json_str(other, "process", "?"));
+        bdr_err_drop(err, "this store can't tell");
+        BDR_TRY(bdr_os_process_alive(json_str(other, "process", ""), &known, &alive));
+        /* A lock's session is renewed while its prune lives, which other machines can see. */
+        if (!known)
+            BDR_TRY(bdr_presence_alive(p->r, json_str(other, "session", "-"), &alive));
+        if (alive && st.now_ms - st.modified_ms < (int64_t)BDR_PRESENCE_STALE_MS)
+            BDR_FAIL(BDR_BUSY, 0, "another prune is running (process %s); wait for it", json_str(other, "process", "?"));
+        BDR_TRY(bdr_store_remove(p->r->store, LOCK_KEY));
+    }
+    BDR_FAIL(BDR_BUSY, 0, "another prune keeps taking the lock; try again later");
+}
+
+static void prune_end(struct prune *p)
+{
+    for (int c = 0; c < BDR_PACK_CLASSES; c++)
+        bdr_pack_abandon(p->pack[c]);
+    bdr_unpacker_free(p->unpack);
+    bdr_mark_free(p->mark);
+    json_decref(p->ready);
+    json_decref(p->ready_names);
+    free(p->fate);
+    free(p->moved);
+    if (p->locked) {
+        bdr_err_drop(bdr_store_remove(p->r->store, LOCK_KEY), "a dead prune's lock is noticed by the next");
+        if (p->lock)
+            bdr_store_release(p->r->store, p->lock);
+    }
+    bdr_presence_end(p->r, &p->presence);
+}
+
+/* ---- deciding ---- */
+
+/* Condemned sets that no open session could have missed. Before marking: a session that has ended by now made its
+ * point visible before we list the points. */
+static struct bdr_err *prune_ready(struct prune *p)
+{
+    BDR_AUTO(json) json_t *keys = NULL;
+    size_t i, j;
+    json_t *key, *s;
+
+    p->ready = json_array();
+    p->ready_names = json_object();
+    if (!p->ready || !p->ready_names)
+        BDR_FAIL(BDR_NOMEM, 0, "pruning");
+    BDR_TRY(bdr_repo_list(p->r, "condemned/", &keys));
+    json_array_foreach(keys, i, key)
+    {
+        BDR_AUTO(json) json_t *set = NULL;
+        BDR_AUTO(json) json_t *all = NULL;
+        const json_t *sessions;
+        bool open = false;
+
+        BDR_TRY(bdr_repo_load(p->r, BDR_ENV_CONDEMNED, json_string_value(key), &set));
+        sessions = json_object_get(set, "sessions");
+        if (!sessions) { /* its prune died before it could list them: any open one may matter */
+            BDR_TRY(bdr_presence_others(p->r, p->presence.id, &all));
+            sessions = all;
+        }
+        json_array_foreach(sessions, j, s)
+        {
+            bool alive = false;
+
+            BDR_TRY(bdr_presence_alive(p->r, json_string_value(s), &alive));
+            open |= alive;
+        }
+        if (open)
+            continue;
+        json_array_append(p->ready, key);
+        json_array_foreach(json_object_get(set, "packs"), j, s) if (json_is_string(s))
+            json_object_set_new(p->ready_names, json_string_value(s), json_true());
+    }
+    return NULL;
+}
+
+static struct bdr_err *prune_oldest(struct prune *p)
+{
+    BDR_AUTO(json) json_t *ids = NULL;
+    size_t i;
+    json_t *id;
+
+    p->oldest_ms = INT64_MAX;
+    BDR_TRY(bdr_presence_others(p->r, p->presence.id, &ids));
+    p->out->sessions_open = json_array_size(ids);
+    json_array_foreach(ids, i, id)
+    {
+        BDR_AUTO(json) json_t *s = NULL;
+        char key[64];
+        struct bdr_err *err;
+
+        snprintf(key, sizeof(key), "sessions/%.32s", json_string_value(id));
+        err = bdr_repo_load(p->r, BDR_ENV_SESSION, key, &s);
+        bdr_err_drop(err, "ended, or unreadable: then no pack is young enough");
+        p->oldest_ms = BDR_MIN(p->oldest_ms, (int64_t)json_u64(s, "started_ms", 0));
+    }
+    return NULL;
+}
+
+/* A dead pack may be what an open session has just stored. Condemning it would be right, too, but would make that
+ * session store the same blocks twice. */
+static struct bdr_err *prune_is_young(struct prune *p, const struct bdr_index_pack *pack, bool *out)
+{
+    struct bdr_store_stat st;
+    char key[BDR_PACK_KEY_CHARS];
+    struct bdr_err *err;
+
+    *out = false;
+    if (p->oldest_ms == INT64_MAX)
+        return NULL;
+    bdr_pack_key(pack->info.name, key);
+    err = bdr_store_stat(p->r->store, key, &st);
+    if (err && err->code == BDR_NOTFOUND) {
+        bdr_err_drop(err, "gone already");
+        return NULL;
+    }
+    BDR_TRY(err);
+    *out = st.modified_ms >= p->oldest_ms - PRUNE_CLOCK_SLACK_MS;
+    return NULL;
+}
+
+static struct bdr_err *prune_decide(struct prune *p)
+{
+    double pct = p->opt->max_unused_pct < 0 ? PRUNE_UNUSED_PCT : p->opt->max_unused_pct;
+    size_t n = bdr_mark_packs(p->mark), small[BDR_PACK_CLASSES] = {0};
+    char hex[33];
+
+    p->fate = calloc(n + 1, sizeof(*p->fate));
+    p->moved = calloc(n + 1, sizeof(*p->moved));
+    if (!p->fate || !p->moved)
+        BDR_FAIL(BDR_NOMEM, 0, "pruning");
+    for (size_t i = 0; i < n; i++)
+        small[bdr_mark_pack(p->mark, i)->info.cls] += bdr_mark_pack(p->mark, i)->info.size_bytes < p->r->pack_bytes / 2;
+    for (size_t i = 0; i < n; i++) {
+        const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
+        uint64_t body = pack->info.body_end - BDR_PACK_HEADER_BYTES, live = bdr_mark_live_bytes(p->mark, i);
+        bool young = false;
+
+        p->out->packs++;
+        p->out->bytes_before += pack->info.size_bytes;
+        p->out->live_blocks += bdr_mark_live_rows(p->mark, i);
+        p->out->live_bytes += live;
+        p->moved[i] = bdr_mark_live_rows(p->mark, i);
+        if (pack->condemned) {
+            p->fate[i] = json_object_get(p->ready_names, bdr_hex(pack->info.name, 16, hex)) ? FATE_READY : FATE_CONDEMNED;
+            continue;
+        }
+        if (!live) {
+            BDR_TRY(prune_is_young(p, pack, &young));
+            p->fate[i] = young ? FATE_KEEP : FATE_DEAD;
+        } else if ((double)(body - live) * 100 > pct * (double)body ||
+                   (pack->info.size_bytes < p->r->pack_bytes / 2 && small[pack->info.cls] >= PRUNE_SMALL_MIN)) {
+            p->fate[i] = FATE_REWRITE;
+        }
+    }
+    return NULL;
+}
+
+/* ---- rewriting ---- */
+
+static struct bdr_err *move_commit(struct prune *p, int cls)
+{
+    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
+    struct bdr_pack_info info;
+
+    if (!p->pack[cls])
+        return NULL;
+    BDR_TRY(bdr_pack_commit(BDR_STEAL(p->pack[cls]), &info, &rows));
+    return bdr_index_add(p->r->index, &info, rows);
+}
+
+static struct bdr_err *move_row(struct prune *p, const struct bdr_index_pack *from, const struct bdr_pack_row *row,
+                                const uint8_t *body)
+{
+    int cls = from->info.cls;
+    BDR_AUTO(mem) uint8_t *plain = malloc((size_t)row->stored + row->raw);
+    size_t len = 0;
+
+    BDR_NOMEM_IF_NULL(plain);
+    /* Decoded and checked first: a rewrite must not give damage a fresh checksum. */
+    BDR_TRY(bdr_unpack(p->unpack, from->info.salt, row, body, plain + row->stored));
+    BDR_TRY(bdr_unpack_seal(p->unpack, from->info.salt, row, body, plain, &len));
+    if (!p->pack[cls])
+        BDR_TRY(bdr_pack_begin(&p->r->env, (enum bdr_pack_class)cls, &p->pack[cls]));
+    BDR_TRY(bdr_pack_add(p->pack[cls], &row->id, (enum bdr_codec)row->codec, plain, len, row->raw));
+    if (bdr_pack_bytes(p->pack[cls]) >= p->r->pack_bytes)
+        BDR_TRY(move_commit(p, cls));
+    return NULL;
+}
+
+static struct bdr_err *move_pack(struct prune *p, size_t i)
+{
+    const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
+    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
+    BDR_AUTO(mem) uint8_t *body = NULL;
+    struct bdr_pack_info info;
+    char key[BDR_PACK_KEY_CHARS];
+
+    bdr_pack_key(pack->info.name, key);
+    BDR_TRY(bdr_pack_read_table(&p->r->env, pack->info.name, &info, &rows));
+    body = malloc(BDR_BLOCK_MAX_BYTES + BDR_TAG_BYTES);
+    BDR_NOMEM_IF_NULL(body);
+    for (uint32_t row = 0; row < info.rows; row++) {
+        size_t got = 0;
+
+        if (!bdr_mark_is_live(p->mark, i, row))
+            continue;
+        BDR_TRY(bdr_cancel_check(p->opt->cancel));
+        BDR_TRY(bdr_store_get(p->r->store, key, rows[row].off, body, rows[row].stored, &got));
+        if (got != rows[row].stored)
+            BDR_FAIL(BDR_CORRUPT, 0, "%s is cut short", key);
+        BDR_TRY_FOR(move_row(p, pack, &rows[row], body), "%s at %u", key, rows[row].off);
+    }
+    return NULL;
+}
+
+static struct bdr_err *prune_rewrite(struct prune *p)
+{
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++) {
+        struct bdr_err *err;
+
+        if (p->fate[i] != FATE_REWRITE)
+            continue;
+        BDR_TRY(bdr_presence_renew(p->r, &p->presence));
+        err = move_pack(p, i);
+        if (err && err->code == BDR_CORRUPT) {
+            BDR_LOG(ERROR, "prune.damaged-pack", F_ERR(err));
+            bdr_err_drop(err, "the pack stays as it is; verify names what it hurts");
+            p->fate[i] = FATE_KEEP;
+            continue;
+        }
+        BDR_TRY(err);
+        if (p->opt->meter)
+            atomic_fetch_add(&p->opt->meter->done, bdr_mark_pack(p->mark, i)->info.size_bytes);
+        p->out->packs_rewritten++;
+    }
+    for (int c = 0; c < BDR_PACK_CLASSES; c++)
+        BDR_TRY(move_commit(p, c));
+    return NULL;
+}
+
+/* ---- condemning and deleting ---- */
+
+static struct bdr_err *condemn_save(struct prune *p, const char *key, json_t *sessions, int flags)
+{
+    BDR_AUTO(json) json_t *set = json_object();
+    json_t *names = json_array();
+    char hex[33];
+
+    BDR_NOMEM_IF_NULL(set);
+    json_object_set_new(set, "packs", names);
+    if (sessions)
+        json_object_set(set, "sessions", sessions);
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
+        if (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE)
+            json_array_append_new(names, json_string(bdr_hex(bdr_mark_pack(p->mark, i)->info.name, 16, hex)));
+    if (!json_array_size(names))
+        return NULL;
+    return bdr_repo_save(p->r, BDR_ENV_CONDEMNED, key, set, flags);
+}
+
+static struct bdr_err *prune_delete(struct prune *p, size_t i)
+{
+    const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
+    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
+    struct bdr_pack_info info;
+    char key[BDR_PACK_KEY_CHARS];
+
+    bdr_pack_key(pack->info.name, key);
+    bdr_err_drop(bdr_pack_read_table(&p->r->env, pack->info.name, &info, &rows),
+                 "without its table the pack's places in the index stay behind, which is harmless");
+    BDR_TRY(bdr_store_remove(p->r->store, key));
+    BDR_TRY(bdr_index_drop(p->r->index, pack->info.name, rows));
+    p->out->packs_removed++;
+    p->out->bytes_freed += pack->info.size_bytes;
+    return NULL;
+}
+
+/* Deletes the packs of this fate that no point came to need; those it did are taken back. */
+static struct bdr_err *prune_execute(struct prune *p, enum fate fate)
+{
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++) {
+        const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
+        /* Rows marked after the decision were not moved: the pack is needed after all. A pack of an earlier set is
+         * needed when anything in it is marked. */
+        uint32_t allowed = fate == FATE_REWRITE ? p->moved[i] : 0;
+
+        if (p->fate[i] != fate)
+            continue;
+        BDR_TRY(bdr_cancel_check(p->opt->cancel));
+        if (bdr_mark_live_rows(p->mark, i) > allowed)
+            BDR_TRY(bdr_index_condemn(p->r->index, pack->info.name, false));
+        else
+            BDR_TRY(prune_delete(p, i));
+    }
+    return NULL;
+}
+
+static struct bdr_err *prune_finish_ready(struct prune *p)
+{
+    size_t i;
+    json_t *key;
+
+    BDR_TRY(prune_execute(p, FATE_READY));
+    json_array_foreach(p->ready, i, key) BDR_TRY(bdr_store_remove(p->r->store, json_string_value(key)));
+    return NULL;
+}
+
+static struct bdr_err *prune_condemn(struct prune *p)
+{
+    BDR_AUTO(json) json_t *others = NULL;
+    uint64_t fresh = 0;
+    uint8_t id[16];
+    char hex[33], key[64];
+    size_t n = 0;
+
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
+        n += p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE;
+    if (!n)
+        return NULL;
+    BDR_TRY(bdr_os_random(id, sizeof(id)));
+    snprintf(key, sizeof(key), "condemned/%s", bdr_hex(id, sizeof(id), hex));
+    BDR_TRY(condemn_save(p, key, NULL, BDR_PUT_EXCL));
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
+        if (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE)
+            BDR_TRY(bdr_index_condemn(p->r->index, bdr_mark_pack(p->mark, i)->info.name, true));
+    BDR_TRY(bdr_presence_others(p->r, p->presence.id, &others));
+    if (json_array_size(others)) {
+        p->out->sessions_open = json_array_size(others);
+        for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
+            if (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE) {
+                p->out->packs_waiting++;
+                p->out->bytes_waiting += bdr_mark_pack(p->mark, i)->info.size_bytes;
+            }
+        return condemn_save(p, key, others, BDR_PUT_REPLACE);
+    }
+    BDR_TRY(bdr_mark_points(p->mark, p->opt->cancel, &fresh));
+    p->out->points += fresh;
+    BDR_TRY(prune_execute(p, FATE_DEAD));
+    BDR_TRY(prune_execute(p, FATE_REWRITE));
+    return bdr_store_remove(p->r->store, key);
+}
+
+static struct bdr_err *prune_go(struct prune *p)
+{
+    uint64_t fresh = 0;
+
+    BDR_TRY(bdr_presence_begin(p->r, "prune", &p->presence));
+    BDR_TRY(lock_take(p));
+    prune_phase(p, "reading the index");
+    BDR_TRY(bdr_repo_sync(p->r, NULL, NULL));
+    BDR_TRY(bdr_condemned_load(p->r));
+    BDR_TRY(prune_ready(p));
+    BDR_TRY(prune_oldest(p));
+    prune_phase(p, "marking what points refer to");
+    BDR_TRY(bdr_mark_new(p->r, &p->mark));
+    BDR_TRY_FOR(bdr_mark_points(p->mark, p->opt->cancel, &fresh),
+                "marking what points refer to; nothing is removed while a point can't be read ('bdr verify' tells more)");
+    p->out->points = fresh;
+    BDR_TRY(prune_decide(p));
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++) {
+        uint64_t size = bdr_mark_pack(p->mark, i)->info.size_bytes;
+
+        if (p->fate[i] == FATE_REWRITE && p->opt->meter)
+            atomic_fetch_add(&p->opt->meter->total, size);
+        if (p->opt->dry_run && (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_READY)) {
+            p->out->packs_removed++;
+            p->out->bytes_freed += size;
+        }
+        if (p->opt->dry_run && p->fate[i] == FATE_REWRITE) {
+            p->out->packs_rewritten++;
+            p->out->bytes_freed += size - BDR_MIN(size, bdr_mark_live_bytes(p->mark, i));
+        }
+        if (p->fate[i] == FATE_CONDEMNED) {
+            p->out->packs_waiting++;
+            p->out->bytes_waiting += size;
+        }
+    }
+    if (p->opt->dry_run)
+        return NULL;
+    BDR_TRY(prune_finish_ready(p));
+    prune_phase(p, "rewriting half-empty packs");
+    BDR_TRY(bdr_unpacker_new(&p->r->env, repo_id_key(p->r), &p->unpack));
+    BDR_TRY(prune_rewrite(p));
+    prune_phase(p, "removing");
+    BDR_TRY(prune_condemn(p));
+    return bdr_store_sweep(p->r->store, bdr_store_path(p->r->store) ? 0 : PRUNE_LEFTOVER_MS, &p->out->leftovers);
+}
+
+struct bdr_err *bdr_prune(struct bdr_repo *repo, const struct bdr_prune_options *opt, struct bdr_prune_result *out)
+{
+    struct bdr_prune_result r = {0};
+    struct prune p = {.r = repo, .opt = opt, .out = &r};
+    struct bdr_err *err;
+
+    if (repo->read_only)
+        BDR_FAIL(BDR_READONLY, 0, "%s is opened for reading only", bdr_repo_url(repo));
+    err = prune_go(&p);
+    prune_end(&p);
+    BDR_TRY(err);
+    /* Rewritten packs are counted as removed, too; what they became was not there before. */
+    *out = r;
+    return NULL;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve.c - run nbdkit with our plugin on sockets that we make.
+ *
+ * By socket activation: the sockets listen before nbdkit starts, so there is nothing to wait for but its greeting, and
+ * who removes a socket file is never in doubt. nbdkit ends when we do (--exit-with-parent), even by kill -9.
+ */
+#include "bdr/serve.h"
+#include "bdr/child.h"
+#include "bdr/clock.h"
+#include "listen.h"
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SERVE_ARGS_MAX 24
+#define SERVE_ANSWER_MS 120000 /* opening a large repository in object storage brings its index here first */
+#define SERVE_WATCH_MS 1000
+
+/* Where the plugin lies relative to the program: in a build tree, and as installed. */
+static const char *const serve_beside[] = {"../serve/nbdkit-bdr-nbd-plugin.so", "nbdkit-bdr-nbd-plugin.so"};
+
+struct serve_args {
+    char *at[SERVE_ARGS_MAX + 1]; /* owned; NULL-terminated */
+    size_t n;
+    bool failed;
+};
+
+BDR_PRINTF(2, 3) static void serve_arg(struct serve_args *a, const char *fmt, ...)
+{
+    va_list ap;
+    char *text = NULL;
+
+    BDR_ASSERT(a->n < SERVE_ARGS_MAX);
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    va_end(ap);
+    a->failed = a->failed || !text;
+    a->at[a->n++] = text;
+}
+
+static void serve_args_free(struct serve_args *a)
+{
+    for (size_t i = 0; i < a->n; i++)
+        free(a->at[i]);
+}
+
+static void serve_plugin(const struct bdr_serve_spec *spec, struct serve_args *a)
+{
+    char exe[PATH_MAX], path[PATH_MAX + 64];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+    if (spec->plugin) {
+        serve_arg(a, "%s", spec->plugin);
+        return;
+    }
+    for (size_t i = 0; n > 0 && i < BDR_COUNT(serve_beside); i++) {
+        exe[n] = 0;
+        snprintf(path, sizeof(path), "%s/%s", dirname(exe), serve_beside[i]);
+        n = readlink("/proc/self/exe", exe, sizeof(exe) - 1); /* dirname cut it */
+        if (!access(path, R_OK)) {
+            serve_arg(a, "%s", path);
+            return;
+        }
+    }
+    serve_arg(a, "bdr-nbd"); /* nbdkit looks into its own folder */
+}
+
+static struct bdr_err *serve_argv(const struct bdr_serve_spec *spec, struct serve_args *a)
+{
+    serve_arg(a, "nbdkit");
+    serve_arg(a, "--foreground");
+    serve_arg(a, "--exit-with-parent");
+    if (spec->tls_dir) {
+        serve_arg(a, "--tls=require");
+        serve_arg(a, "--tls-certificates=%s", spec->tls_dir);
+        serve_arg(a, "--tls-verify-peer");
+    }
+    if (spec->writable)
+        serve_arg(a, "--filter=cow");
+    else
+        serve_arg(a, "--readonly");
+    serve_plugin(spec, a);
+    serve_arg(a, "repo=%s", spec->repo_url);
+    serve_arg(a, "point=%s", spec->point ? spec->point : "latest");
+    serve_arg(a, "disk=%u", spec->disk);
+    if (spec->passphrase_file)
+        serve_arg(a, "passphrase-file=%s", spec->passphrase_file);
+    if (spec->key_file)
+        serve_arg(a, "key-file=%s", spec->key_file);
+    if (spec->cache_dir)
+        serve_arg(a, "cache-dir=%s", spec->cache_dir);
+    if (spec->cache_bytes)
+        serve_arg(a, "cache-size=%llu", (unsigned long long)spec->cache_bytes);
+    if (spec->readahead)
+        serve_arg(a, "readahead=%u", spec->readahead);
+    if (a->failed)
+        BDR_NOMEM_IF_NULL(NULL);
+    return NULL;
+}
+
+/* nbdkit ended by itself: its last words are the reason. */
+static struct bdr_err *serve_ended(struct bdr_child *c)
+{
+    const char *said = bdr_child_said(c);
+
+    if (!*said)
+        said = "it gave no reason";
+    if (!strncmp(said, "nbdkit: ", 8))
+        said += 8;
+    if (!strncmp(said, "error: ", 7))
+        said += 7;
+    BDR_FAIL(BDR_INVAL, 0, "nbdkit ended with status %d: %s", bdr_child_status(c), said);
+}
+
+/* Until the greeting comes; the socket already takes connections, so only the wait for it counts. */
+static struct bdr_err *serve_wait_ready(struct bdr_child *c, const struct serve_listen *l,
+                                        const struct bdr_cancel *cancel)
+{
+    uint64_t end = bdr_clock_mono_ms() + SERVE_ANSWER_MS;
+    bool ended = false, answers = false;
+
+    while (!answers) {
+        BDR_TRY(bdr_child_poll(c, 0, cancel, &ended));
+        if (ended)
+            return serve_ended(c);
+        if (bdr_clock_mono_ms() >= end)
+            BDR_FAIL(BDR_TIMEOUT, 0, "nbdkit did not answer within %d s", SERVE_ANSWER_MS / 1000);
+        BDR_TRY(serve_listen_greeting(l, SERVE_WATCH_MS, cancel, &answers));
+    }
+    return NULL;
+}
+
+static struct bdr_err *serve_on(const struct bdr_serve_spec *spec, struct serve_listen *l, struct serve_args *a,
+                                const struct bdr_cancel *cancel)
+{
+    BDR_AUTO(child) struct bdr_child *c = NULL;
+    BDR_AUTO(mem) char *tmpdir = NULL;
+    char uri[sizeof(l->uri) + 8];
+    bool ended = false;
+
+    BDR_TRY(serve_argv(spec, a));
+    /* Where nbdkit-cow-filter(1) puts its file; /var/tmp when not told. */
+    if (spec->cow_dir && asprintf(&tmpdir, "TMPDIR=%s", spec->cow_dir) < 0) {
+        tmpdir = NULL;
+        BDR_NOMEM_IF_NULL(tmpdir);
+    }
+    BDR_TRY(bdr_child_start(&(struct bdr_child_spec){.argv = (const char *const *)a->at, .fds = l->fds, .n_fds = l->n,
+                                                     .env = tmpdir}, &c));
+    BDR_TRY(serve_wait_ready(c, l, cancel));
+    serve_listen_close(l, false); /* nbdkit has its own copies: now only it keeps the address */
+    snprintf(uri, sizeof(uri), "%s%s", spec->tls_dir ? "nbds" : "nbd", l->uri + strlen("nbd"));
+    if (spec->ready)
+        spec->ready(spec->ready_ctx, uri);
+    while (!ended)
+        BDR_TRY(bdr_child_poll(c, SERVE_WATCH_MS, cancel, &ended));
+    return serve_ended(c);
+}
+
+struct bdr_err *bdr_serve_run(const struct bdr_serve_spec *spec, const struct bdr_cancel *cancel)
+{
+    struct serve_listen l = {0};
+    struct serve_args a = {0};
+    struct bdr_err *err;
+
+    BDR_TRY(serve_listen_open(spec->listen, &l));
+    if (!l.loopback && !spec->tls_dir && !spec->allow_plain)
+        err = bdr_err_new(BDR_INVAL, 0, BDR_AT,
+                          "serving %s without TLS shows the disk to the network; add --tls DIR or listen on 127.0.0.1",
+                          spec->listen);
+    else
+        err = serve_on(spec, &l, &a, cancel);
+    serve_listen_close(&l, true);
+    serve_args_free(&a);
+    if (err && err->code == BDR_CANCELLED && bdr_cancelled(cancel)) {
+        bdr_err_drop(err, "that is how serving ends");
+        return NULL;
+    }
+    return err;
+}
