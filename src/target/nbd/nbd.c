@@ -141,8 +141,16 @@ static struct bdr_err *nbd_target_flush(struct bdr_target *base)
 }
 
 const struct bdr_target_driver bdr_target_nbd = {
-    .name = "nbd", .title = "NBD export", .help = "nbd://HOST[:PORT]/EXPORT, nbds://..., nbd+unix:///EXPORT?socket=PATH",
-    .scheme = "nbd://", .max_inflight = NBD_CONNS_MAX,
-    .open = nbd_target_open, .info = nbd_target_info, .write = nbd_target_write, .zero = nbd_target_zero,
-    .read = nbd_target_read, .flush = nbd_target_flush, .close = nbd_target_close,
+    .name = "nbd",
+    .title = "NBD export",
+    .help = "nbd://HOST[:PORT]/EXPORT, nbds://..., nbd+unix:///EXPORT?socket=PATH",
+    .scheme = "nbd://",
+    .max_inflight = NBD_CONNS_MAX,
+    .open = nbd_target_open,
+    .info = nbd_target_info,
+    .write = nbd_target_write,
+    .zero = nbd_target_zero,
+    .read = nbd_target_read,
+    .flush = nbd_target_flush,
+    .close = nbd_target_close,
 };
