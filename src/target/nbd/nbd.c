@@ -124,13 +124,14 @@ static struct bdr_err *nbd_target_read(struct bdr_target *base, uint64_t off, vo
 {
     struct nbd_target *t = (struct nbd_target *)base;
     uint32_t min = nbd_conns_info(t->conns)->min_bytes;
+    size_t padded = (len + min - 1) / min * min;
     BDR_AUTO(mem) uint8_t *copy = NULL;
 
-    if (len % min == 0)
+    if (padded == len)
         return nbd_conns_read(t->conns, off, buf, len);
-    copy = malloc((len + min - 1) / min * min);
+    copy = malloc(padded);
     BDR_NOMEM_IF_NULL(copy);
-    BDR_TRY(nbd_conns_read(t->conns, off, copy, (len + min - 1) / min * min));
+    BDR_TRY(nbd_conns_read(t->conns, off, copy, padded));
     memcpy(buf, copy, len);
     return NULL;
 }
