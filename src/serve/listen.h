@@ -9,9 +9,9 @@
 struct serve_listen {
     int fds[LISTEN_MAX];
     size_t n;
-    char *path;     /* owned; a unix socket to remove at the end, or NULL */
-    char uri[512];  /* without TLS: "nbd+unix:///?socket=...", "nbd://127.0.0.1:10809/" */
-    bool loopback;  /* nobody outside this machine can reach it */
+    char *path;    /* owned; a unix socket to remove at the end, or NULL */
+    char uri[512]; /* without TLS: "nbd+unix:///?socket=...", "nbd://127.0.0.1:10809/" */
+    bool loopback; /* nobody outside this machine can reach it */
 };
 
 /*

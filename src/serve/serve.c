@@ -16,9 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SERVE_ARGS_MAX 24
+#define SERVE_ARGS_MAX  24
 #define SERVE_ANSWER_MS 120000 /* opening a large repository in object storage brings its index here first */
-#define SERVE_WATCH_MS 1000
+#define SERVE_WATCH_MS  1000
 
 /* Where the plugin lies relative to the program: in a build tree, and as installed. */
 static const char *const serve_beside[] = {"../serve/nbdkit-bdr-nbd-plugin.so", "nbdkit-bdr-nbd-plugin.so"};
@@ -149,8 +149,8 @@ static struct bdr_err *serve_on(const struct bdr_serve_spec *spec, struct serve_
         tmpdir = NULL;
         BDR_NOMEM_IF_NULL(tmpdir);
     }
-    BDR_TRY(bdr_child_start(&(struct bdr_child_spec){.argv = (const char *const *)a->at, .fds = l->fds, .n_fds = l->n,
-                                                     .env = tmpdir}, &c));
+    BDR_TRY(bdr_child_start(
+        &(struct bdr_child_spec){.argv = (const char *const *)a->at, .fds = l->fds, .n_fds = l->n, .env = tmpdir}, &c));
     BDR_TRY(serve_wait_ready(c, l, cancel));
     serve_listen_close(l, false); /* nbdkit has its own copies: now only it keeps the address */
     snprintf(uri, sizeof(uri), "%s%s", spec->tls_dir ? "nbds" : "nbd", l->uri + strlen("nbd"));

@@ -11,9 +11,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define CHILD_FIRST_FD 3    /* SD_LISTEN_FDS_START */
-#define CHILD_SLICE_MS 50   /* how late a cancel may be noticed */
-#define CHILD_TERM_MS 10000 /* after SIGTERM: qemu-nbd writes its metadata back */
+#define CHILD_FIRST_FD 3     /* SD_LISTEN_FDS_START */
+#define CHILD_SLICE_MS 50    /* how late a cancel may be noticed */
+#define CHILD_TERM_MS  10000 /* after SIGTERM: qemu-nbd writes its metadata back */
 
 extern char **environ;
 

@@ -99,8 +99,10 @@ static struct bdr_err *fake_line(struct bdr_repo *repo, char *line)
 
         if (sscanf(save, "%llu %llu %llu", &d, &off, &len) != 3 || d >= p->info.disks)
             BDR_FAIL(BDR_INVAL, 0, "bad line");
-        p->disks[d].bad_off = off;
-        p->disks[d].bad_len = len;
+        /* A block is good or bad as a whole. */
+        p->disks[d].bad_off = off / FAKE_BLOCK_BYTES * FAKE_BLOCK_BYTES;
+        p->disks[d].bad_len =
+            (off + len + FAKE_BLOCK_BYTES - 1) / FAKE_BLOCK_BYTES * FAKE_BLOCK_BYTES - p->disks[d].bad_off;
     } else if (!strcmp(word, "point")) {
         const char *id = strtok_r(NULL, " ", &save), *host = strtok_r(NULL, " ", &save),
                    *time = strtok_r(NULL, " ", &save);
