@@ -280,7 +280,7 @@ struct bdr_err *bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, st
     BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
     INDEX_TRY(mdb_cursor_open(txn, ix->blocks, &cur), "searching the index");
     rc = mdb_cursor_get(cur, &k, &v, MDB_SET);
-    for (; rc == 0 && n < max; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT_DUP)) {
+    for (; rc == 0 && good < max; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT_DUP)) {
         struct bdr_index_pack p;
         struct bdr_loc loc;
 
@@ -293,9 +293,12 @@ struct bdr_err *bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, st
             continue; /* a pack that is gone */
         if (rc)
             break;
+        if (p.condemned && n == max)
+            continue; /* a better place may still come: condemned packs are the older ones */
         if (p.condemned) {
             out[n++] = loc;
         } else {
+            n -= n == max;
             memmove(&out[good + 1], &out[good], (n - good) * sizeof(*out));
             out[good++] = loc;
             n++;
@@ -306,6 +309,45 @@ struct bdr_err *bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, st
         return index_err(rc, BDR_AT, "searching the index");
     *out_n = n;
     *out_condemned = n && !good;
+    return NULL;
+}
+
+static int name_cmp(const void *a, const void *b)
+{
+    return memcmp(a, b, 16);
+}
+
+struct bdr_err *bdr_index_known(struct bdr_index *ix, const struct bdr_id *id, const uint8_t (*avoid)[16],
+                                size_t avoid_n, bool *out)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    MDB_cursor *cur = NULL;
+    MDB_val k = {BDR_ID_BYTES, (void *)(uintptr_t)id->b}, v;
+    bool known = false;
+    int rc;
+
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    INDEX_TRY(mdb_cursor_open(txn, ix->blocks, &cur), "searching the index");
+    rc = mdb_cursor_get(cur, &k, &v, MDB_SET);
+    for (; rc == 0 && !known; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT_DUP)) {
+        struct bdr_index_pack p;
+        struct bdr_loc loc;
+
+        if (!loc_decode(&v, id, &loc)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        rc = index_pack_by_no(ix, txn, loc.pack, &p);
+        if (rc == MDB_NOTFOUND)
+            continue;
+        if (rc)
+            break;
+        known = !p.condemned && !(avoid_n && bsearch(p.info.name, avoid, avoid_n, 16, name_cmp));
+    }
+    mdb_cursor_close(cur);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "searching the index");
+    *out = known;
     return NULL;
 }
 
@@ -478,6 +520,49 @@ struct bdr_err *bdr_index_packs(struct bdr_index *ix, struct bdr_index_pack **ou
         return index_err(rc, BDR_AT, "listing packs");
     *out = BDR_STEAL(all);
     *out_n = n;
+    return NULL;
+}
+
+static int row_cmp(const void *a, const void *b)
+{
+    const struct bdr_pack_row *x = a, *y = b;
+
+    return x->off < y->off ? -1 : x->off > y->off;
+}
+
+struct bdr_err *bdr_index_rows(struct bdr_index *ix, uint32_t no, struct bdr_pack_row **out, uint32_t *out_n)
+{
+    BDR_AUTO(txn) MDB_txn *txn = NULL;
+    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
+    struct bdr_index_pack p;
+    MDB_cursor *cur = NULL;
+    MDB_val k, v;
+    uint32_t n = 0;
+    int rc;
+
+    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    INDEX_TRY(index_pack_by_no(ix, txn, no, &p), "finding a pack");
+    rows = calloc(p.info.rows + 1u, sizeof(*rows));
+    BDR_NOMEM_IF_NULL(rows);
+    INDEX_TRY(mdb_cursor_open(txn, ix->blocks, &cur), "searching the index");
+    while (!(rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) && n < p.info.rows) {
+        struct bdr_loc loc;
+        struct bdr_id id;
+
+        if (k.mv_size != sizeof(id)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(&id, k.mv_data, sizeof(id));
+        if (loc_decode(&v, &id, &loc) && loc.pack == no)
+            rows[n++] = loc.at;
+    }
+    mdb_cursor_close(cur);
+    if (rc && rc != MDB_NOTFOUND)
+        return index_err(rc, BDR_AT, "searching the index");
+    qsort(rows, n, sizeof(*rows), row_cmp);
+    *out_n = n;
+    *out = BDR_STEAL(rows);
     return NULL;
 }
 

@@ -28,6 +28,10 @@ void bdr_index_close(struct bdr_index *ix);
 /* Up to `max` places of a block, best first: packs that are not condemned before those that are. */
 bdr_ret bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, struct bdr_loc *out, size_t max, size_t *out_n,
                        bool *out_condemned);
+/* *out: the block lies in a pack that a new reference may be made to: not condemned and not one of avoid[avoid_n]
+ * (names, sorted). */
+bdr_ret bdr_index_known(struct bdr_index *ix, const struct bdr_id *id, const uint8_t (*avoid)[16], size_t avoid_n,
+                        bool *out);
 /* Names a complete, durable pack. There already: fine. */
 bdr_ret bdr_index_add(struct bdr_index *ix, const struct bdr_pack_info *info, const struct bdr_pack_row *rows);
 /* Forgets a pack; with `rows` also its places (else they are skipped as stale). */
@@ -38,6 +42,8 @@ bdr_ret bdr_index_pack(struct bdr_index *ix, const uint8_t name[16], bool *out_f
 bdr_ret bdr_index_pack_no(struct bdr_index *ix, uint32_t no, bool *out_found, struct bdr_index_pack *out);
 /* All packs, by number; *out is owned by the caller. */
 bdr_ret bdr_index_packs(struct bdr_index *ix, struct bdr_index_pack **out, size_t *out_n);
+/* What the index says of a pack's rows, by offset; reads the whole index: for when the pack can't say it itself. */
+bdr_ret bdr_index_rows(struct bdr_index *ix, uint32_t no, struct bdr_pack_row **out, uint32_t *out_n);
 /* Forgets everything. */
 bdr_ret bdr_index_clear(struct bdr_index *ix);
 /* Small immutable objects kept beside (manifests), by key. *out NULL when absent; owned by caller. */

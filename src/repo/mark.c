@@ -18,7 +18,9 @@ struct bdr_mark {
     struct mark_pack *pack; /* by number, increasing */
     size_t n;
     uint64_t *bits;
+    uint64_t *walked; /* nodes whose subtree is marked: a data block may have the bytes, so the id, of a node */
     json_t *seen; /* point keys marked */
+    bool synced;  /* the store was asked for new packs in this round */
 };
 
 struct bdr_err *bdr_mark_new(struct bdr_repo *r, struct bdr_mark **out)
@@ -39,7 +41,9 @@ struct bdr_err *bdr_mark_new(struct bdr_repo *r, struct bdr_mark **out)
         bits += packs[i].info.rows;
     }
     m->bits = calloc(bits / 64 + 1, sizeof(*m->bits));
-    BDR_NOMEM_IF_NULL(m->bits);
+    m->walked = calloc(bits / 64 + 1, sizeof(*m->walked));
+    if (!m->bits || !m->walked)
+        BDR_FAIL(BDR_NOMEM, 0, "marking %llu blocks", (unsigned long long)bits);
     *out = BDR_STEAL(m);
     return NULL;
 }
@@ -50,6 +54,7 @@ void bdr_mark_free(struct bdr_mark *m)
         return;
     json_decref(m->seen);
     free(m->bits);
+    free(m->walked);
     free(m->pack);
     free(m);
 }
@@ -69,37 +74,47 @@ static struct mark_pack *mark_find(const struct bdr_mark *m, uint32_t no)
     return lo < m->n && m->pack[lo].p.no == no ? &m->pack[lo] : NULL;
 }
 
-/* Marks one block where reads will look for it first. *out_new: it was not marked. A block in no pack we know is
- * damage, or was stored after our snapshot (then nobody removes it). */
-static struct bdr_err *mark_block(struct bdr_mark *m, const struct bdr_id *id, bool *out_new)
+/* Places of a block, asking the store for new packs when the index has none. */
+static struct bdr_err *mark_places(struct bdr_mark *m, const struct bdr_id *id, struct bdr_loc *out, size_t max,
+                                   size_t *out_n)
+{
+    bool condemned;
+    char hex[65];
+
+    BDR_TRY(bdr_index_find(m->r->index, id, out, max, out_n, &condemned));
+    if (!*out_n && !m->synced) { /* another machine's writer may have stored it after our last look */
+        m->synced = true;
+        BDR_TRY(bdr_repo_sync(m->r, NULL, NULL));
+        BDR_TRY(bdr_index_find(m->r->index, id, out, max, out_n, &condemned));
+    }
+    if (!*out_n)
+        BDR_FAIL(BDR_CORRUPT, 0, "block %.16s is in no pack", bdr_hex(id->b, 32, hex));
+    return NULL;
+}
+
+/* Marks one block where reads will look for it first: in the first pack of our snapshot; other copies may go. *out_bit
+ * is its bit; UINT64_MAX when it was stored after the snapshot, then nobody removes it. */
+static struct bdr_err *mark_block(struct bdr_mark *m, const struct bdr_id *id, uint64_t *out_bit)
 {
     struct bdr_loc loc[4];
-    bool condemned, fresh = false;
     size_t n = 0;
 
-    *out_new = false;
-    BDR_TRY(bdr_index_find(m->r->index, id, loc, BDR_COUNT(loc), &n, &condemned));
-    if (!n) {
-        char hex[65];
-
-        BDR_FAIL(BDR_CORRUPT, 0, "block %.16s is in no pack", bdr_hex(id->b, 32, hex));
-    }
+    BDR_TRY(mark_places(m, id, loc, BDR_COUNT(loc), &n));
+    *out_bit = UINT64_MAX;
     for (size_t i = 0; i < n; i++) {
         struct mark_pack *p = mark_find(m, loc[i].pack);
         uint64_t bit;
 
         if (!p || loc[i].row >= p->p.info.rows)
             continue;
-        bit = p->first_bit + loc[i].row;
-        if (m->bits[bit / 64] >> (bit % 64) & 1)
-            return NULL;
-        m->bits[bit / 64] |= (uint64_t)1 << (bit % 64);
-        p->live_rows++;
-        p->live_bytes += loc[i].at.stored;
-        fresh = true;
-        break; /* one place is enough; other copies may go */
+        bit = *out_bit = p->first_bit + loc[i].row;
+        if (!(m->bits[bit / 64] >> (bit % 64) & 1)) {
+            m->bits[bit / 64] |= (uint64_t)1 << (bit % 64);
+            p->live_rows++;
+            p->live_bytes += loc[i].at.stored;
+        }
+        return NULL;
     }
-    *out_new = fresh || !mark_find(m, loc[0].pack);
     return NULL;
 }
 
@@ -107,10 +122,10 @@ static struct bdr_err *mark_tree(struct bdr_mark *m, const struct bdr_cancel *ca
                                  uint32_t level)
 {
     BDR_AUTO(mem) struct bdr_node *node = NULL;
-    bool fresh = false;
+    uint64_t bit, ignored;
 
-    BDR_TRY(mark_block(m, id, &fresh));
-    if (!fresh) /* its whole subtree is marked, too */
+    BDR_TRY(mark_block(m, id, &bit));
+    if (bit != UINT64_MAX && m->walked[bit / 64] >> (bit % 64) & 1)
         return NULL;
     BDR_TRY(bdr_cancel_check(cancel));
     node = malloc(sizeof(*node));
@@ -122,8 +137,10 @@ static struct bdr_err *mark_tree(struct bdr_mark *m, const struct bdr_cancel *ca
         if (level)
             BDR_TRY(mark_tree(m, cancel, &node->child[i], level - 1));
         else
-            BDR_TRY(mark_block(m, &node->child[i], &fresh));
+            BDR_TRY(mark_block(m, &node->child[i], &ignored));
     }
+    if (bit != UINT64_MAX)
+        m->walked[bit / 64] |= (uint64_t)1 << (bit % 64);
     return NULL;
 }
 
@@ -147,6 +164,7 @@ struct bdr_err *bdr_mark_points(struct bdr_mark *m, const struct bdr_cancel *can
     json_t *key;
 
     *out_new = 0;
+    m->synced = false;
     BDR_TRY(bdr_repo_list(m->r, "points/", &keys));
     json_array_foreach(keys, i, key)
     {

@@ -222,7 +222,7 @@ struct bdr_err *bdr_pack_parse(const struct bdr_pack_env *env, const uint8_t hea
                                struct bdr_pack_info *out, struct bdr_pack_row **out_rows)
 {
     struct bdr_pack_info info = {.size_bytes = size_bytes};
-    const uint8_t *trailer = (const uint8_t *)tail + tail_len - BDR_PACK_TRAILER_BYTES, *table;
+    const uint8_t *trailer, *table;
     BDR_AUTO(mem) uint8_t *plain = NULL;
     struct bdr_cur c;
     uint8_t sum[32];
@@ -232,6 +232,7 @@ struct bdr_err *bdr_pack_parse(const struct bdr_pack_env *env, const uint8_t hea
     if (size_bytes < BDR_PACK_HEADER_BYTES + BDR_PACK_TRAILER_BYTES || size_bytes > BDR_PACK_MAX_BYTES ||
         tail_len < BDR_PACK_TRAILER_BYTES || tail_len > size_bytes)
         BDR_FAIL(BDR_CORRUPT, 0, "a pack can't have %llu bytes", (unsigned long long)size_bytes);
+    trailer = (const uint8_t *)tail + tail_len - BDR_PACK_TRAILER_BYTES;
     if (memcmp(header, pack_magic, 8) != 0 || memcmp(trailer + 56, pack_end, 8) != 0)
         BDR_FAIL(BDR_CORRUPT, 0, "the pack's magic is missing (torn or not a pack)");
     if (header[8] != PACK_VERSION || header[9] != 0)
@@ -248,7 +249,7 @@ struct bdr_err *bdr_pack_parse(const struct bdr_pack_env *env, const uint8_t hea
     info.cls = header[10];
     memcpy(info.salt, header + 32, 32);
     if (info.rows > BDR_PACK_MAX_ROWS || table_len != info.rows * BDR_PACK_ROW_BYTES + (sealed ? BDR_TAG_BYTES : 0) ||
-        info.body_end < BDR_PACK_HEADER_BYTES || info.body_end + table_len + BDR_PACK_TRAILER_BYTES != size_bytes)
+        info.body_end < BDR_PACK_HEADER_BYTES || info.body_end > size_bytes || info.body_end + table_len + BDR_PACK_TRAILER_BYTES != size_bytes)
         BDR_FAIL(BDR_CORRUPT, 0, "the pack's trailer does not fit its size");
     if (table_len + BDR_PACK_TRAILER_BYTES > tail_len) {
         *out_need = table_len + BDR_PACK_TRAILER_BYTES;

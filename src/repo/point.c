@@ -29,17 +29,19 @@ static struct bdr_err *point_by_key(struct bdr_repo *r, const char *key, json_t 
 {
     BDR_AUTO(mem) uint8_t *raw = NULL;
     BDR_AUTO(json) json_t *point = NULL;
-    bool cached;
     size_t n = 0;
 
     BDR_TRY(bdr_index_blob_get(r->index, key, &raw, &n));
-    cached = raw != NULL;
-    if (!cached)
+    if (raw)
+        bdr_err_drop(bdr_envelope_json(BDR_ENV_POINT, r->id, repo_master(r), raw, n, NULL, &point),
+                     "the cache is damaged; the store is asked");
+    if (!point) {
+        free(BDR_STEAL(raw));
         BDR_TRY(bdr_store_get_all(r->store, key, BDR_ENV_MAX_BYTES + 256, &raw, &n));
-    BDR_TRY_FOR(bdr_envelope_json(BDR_ENV_POINT, r->id, repo_master(r), raw, n, NULL, &point), "reading %s", key);
-    BDR_TRY_FOR(point_check(point), "reading %s", key);
-    if (!cached)
+        BDR_TRY_FOR(bdr_envelope_json(BDR_ENV_POINT, r->id, repo_master(r), raw, n, NULL, &point), "reading %s", key);
         bdr_err_drop(bdr_index_blob_put(r->index, key, raw, n), "only a cache");
+    }
+    BDR_TRY_FOR(point_check(point), "reading %s", key);
     *out = BDR_STEAL(point);
     return NULL;
 }
@@ -158,6 +160,26 @@ static struct bdr_err *point_key(struct bdr_repo *r, const char *id, char out[PO
     if (hits != 1)
         BDR_FAIL(hits ? BDR_INVAL : BDR_NOTFOUND, 0, hits ? "point id '%s' is ambiguous; give more of it"
                                                           : "there is no point '%s'; 'bdr points' lists them", id);
+    return NULL;
+}
+
+struct bdr_err *bdr_point_visible(struct bdr_repo *repo, const char *host, const char *id, bool *out)
+{
+    BDR_AUTO(json) json_t *keys = NULL;
+    char host_key[17], prefix[32];
+    size_t i;
+    json_t *key;
+
+    BDR_TRY(bdr_host_key(host, host_key));
+    snprintf(prefix, sizeof(prefix), "points/%s/", host_key);
+    BDR_TRY(bdr_repo_list(repo, prefix, &keys));
+    *out = false;
+    json_array_foreach(keys, i, key)
+    {
+        const char *dash = strrchr(json_string_value(key), '-');
+
+        *out |= dash && !strcmp(dash + 1, id);
+    }
     return NULL;
 }
 

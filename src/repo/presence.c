@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "presence.h"
 #include "bdr/clock.h"
+#include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/osproc.h"
 #include <stdio.h>
@@ -276,36 +277,97 @@ struct bdr_err *bdr_lease_check(struct bdr_repo *r, const char *host, uint64_t l
 
 /* ---- condemned packs ---- */
 
-struct bdr_err *bdr_condemned_load(struct bdr_repo *r)
+void bdr_condemned_free(struct bdr_condemned *c)
+{
+    free(c->name);
+    json_decref(c->damaged);
+    *c = (struct bdr_condemned){0};
+}
+
+static int condemned_cmp(const void *a, const void *b)
+{
+    return memcmp(a, b, 16);
+}
+
+static struct bdr_err *condemned_add(struct bdr_condemned *c, size_t *cap, const char *hex)
+{
+    if (c->n == *cap) {
+        size_t more = *cap ? *cap * 2 : 64;
+        uint8_t(*name)[16] = reallocarray(c->name, more, 16);
+
+        BDR_NOMEM_IF_NULL(name);
+        c->name = name;
+        *cap = more;
+    }
+    c->n += bdr_unhex(hex, c->name[c->n], 16);
+    return NULL;
+}
+
+struct bdr_err *bdr_condemned_load(struct bdr_repo *r, struct bdr_condemned *out)
 {
     BDR_AUTO(json) json_t *keys = NULL;
-    BDR_AUTO(json) json_t *all = json_object();
-    BDR_AUTO(mem) struct bdr_index_pack *packs = NULL;
-    size_t i, j, n = 0;
+    size_t i, j, cap = 0;
     json_t *key, *name;
 
-    BDR_NOMEM_IF_NULL(all);
+    out->damaged = json_array();
+    BDR_NOMEM_IF_NULL(out->damaged);
     BDR_TRY(bdr_repo_list(r, "condemned/", &keys));
     json_array_foreach(keys, i, key)
     {
         BDR_AUTO(json) json_t *set = NULL;
         struct bdr_err *err = bdr_repo_load(r, BDR_ENV_CONDEMNED, json_string_value(key), &set);
 
+        if (err && (err->code == BDR_CORRUPT || err->code == BDR_INVAL)) {
+            BDR_LOG(WARN, "repo.condemned-damaged", F_STR("key", json_string_value(key)), F_ERR(err));
+            bdr_err_drop(err, "the caller knows what to do without it");
+            if (json_array_append(out->damaged, key))
+                BDR_FAIL(BDR_NOMEM, 0, "reading what is condemned");
+            continue;
+        }
         if (err && err->code == BDR_NOTFOUND) {
             bdr_err_drop(err, "finished since the listing");
             continue;
         }
         BDR_TRY(err);
         json_array_foreach(json_object_get(set, "packs"), j, name) if (json_is_string(name))
-            json_object_set_new(all, json_string_value(name), json_true());
+            BDR_TRY(condemned_add(out, &cap, json_string_value(name)));
     }
-    BDR_TRY(bdr_index_packs(r->index, &packs, &n));
-    for (i = 0; i < n; i++) {
-        char hex[33];
-        bool condemned = json_object_get(all, bdr_hex(packs[i].info.name, 16, hex)) != NULL;
+    if (out->n)
+        qsort(out->name, out->n, 16, condemned_cmp);
+    return NULL;
+}
 
-        if (condemned != packs[i].condemned)
-            BDR_TRY(bdr_index_condemn(r->index, packs[i].info.name, condemned));
-    }
+bool bdr_condemned_has(const struct bdr_condemned *c, const uint8_t name[16])
+{
+    return c->n && bsearch(name, c->name, c->n, 16, condemned_cmp);
+}
+
+struct bdr_err *bdr_condemned_all(struct bdr_repo *r, struct bdr_condemned *c)
+{
+    BDR_AUTO(mem) struct bdr_index_pack *packs = NULL;
+    uint8_t(*name)[16];
+    size_t n = 0;
+
+    BDR_TRY(bdr_index_packs(r->index, &packs, &n));
+    name = calloc(n + 1, 16);
+    BDR_NOMEM_IF_NULL(name);
+    for (size_t i = 0; i < n; i++)
+        memcpy(name[i], packs[i].info.name, 16);
+    qsort(name, n, 16, condemned_cmp);
+    free(c->name);
+    c->name = name;
+    c->n = n;
+    return NULL;
+}
+
+struct bdr_err *bdr_condemned_apply(struct bdr_repo *r, const struct bdr_condemned *c)
+{
+    BDR_AUTO(mem) struct bdr_index_pack *packs = NULL;
+    size_t n = 0;
+
+    BDR_TRY(bdr_index_packs(r->index, &packs, &n));
+    for (size_t i = 0; i < n; i++)
+        if (bdr_condemned_has(c, packs[i].info.name) != packs[i].condemned)
+            BDR_TRY(bdr_index_condemn(r->index, packs[i].info.name, !packs[i].condemned));
     return NULL;
 }

@@ -37,7 +37,20 @@ bdr_ret bdr_lease_check(struct bdr_repo *r, const char *host, uint64_t lease);
 /* First 16 hex digits of SHA-256 of the host's name. */
 bdr_ret bdr_host_key(const char *host, char out[17]);
 
-/* Marks in the index exactly the packs that condemned/ names. */
-bdr_ret bdr_condemned_load(struct bdr_repo *r);
+/* What condemned/ names. Who writes asks this after its session is visible and BEFORE it looks which packs the store
+ * holds: a pack whose set is gone by then has been deleted or kept for good. The index's own flags are only a hint,
+ * they may be changed by a process that read condemned/ earlier. */
+struct bdr_condemned {
+    uint8_t (*name)[16]; /* owned; sorted */
+    size_t n;
+    json_t *damaged; /* owned; keys of sets that can't be read */
+};
+bdr_ret bdr_condemned_load(struct bdr_repo *r, struct bdr_condemned *out);
+void bdr_condemned_free(struct bdr_condemned *c);
+bool bdr_condemned_has(const struct bdr_condemned *c, const uint8_t name[16]);
+/* Condemns every pack the index knows: all that is safe to assume when a set can't be read. */
+bdr_ret bdr_condemned_all(struct bdr_repo *r, struct bdr_condemned *c);
+/* Marks in the index exactly these packs. For prune, under its lock. */
+bdr_ret bdr_condemned_apply(struct bdr_repo *r, const struct bdr_condemned *c);
 /* Keys below a prefix as a JSON array of strings. */
 bdr_ret bdr_repo_list(struct bdr_repo *r, const char *prefix, json_t **out);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define READER_PLACES 4              /* places of one block that are tried */
+#define READER_PASSES 5              /* how often packs may vanish under one read */
 #define READER_PIECE (4u << 20)      /* largest single read */
 #define READER_GAP (64u << 10)       /* read over a gap rather than ask twice */
 
@@ -204,15 +205,15 @@ static struct bdr_err *reader_round(struct bdr_repo *repo, struct bdr_reader *r,
     return NULL;
 }
 
-/* A block that is in no pack we know, or in one that just vanished: another process may have pruned or stored.
- * Looking again is cheap once, so not more often than every 5 s. */
-static bool reader_resync(struct bdr_repo *repo)
+/* A block that is in no pack we know: another process may have stored it. Looking again is cheap once, so not more
+ * often than every 5 s; but at once when a pack has vanished (prune moved its blocks), which ends by itself. */
+static bool reader_resync(struct bdr_repo *repo, bool at_once)
 {
     uint64_t now = bdr_clock_mono_ms();
     bool due;
 
     pthread_mutex_lock(&repo->lock);
-    due = !repo->synced_ms || now - repo->synced_ms > 5000;
+    due = at_once || !repo->synced_ms || now - repo->synced_ms > 5000;
     if (due)
         repo->synced_ms = now;
     pthread_mutex_unlock(&repo->lock);
@@ -232,21 +233,24 @@ static struct bdr_err *reader_run(struct bdr_repo *repo, struct bdr_reader *r, s
         r->place = more;
         r->cap = n;
     }
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < READER_PASSES; pass++) {
         size_t m = 0;
-        bool again = false;
+        bool again = false, gone = false;
 
         for (size_t i = 0; i < n; i++) {
             if (pass && !want[i].err)
                 continue;
+            bdr_err_drop(BDR_STEAL(want[i].err), "looked for once more");
             r->place[m] = (struct reader_place){.want = &want[i]};
             BDR_TRY(place_find(repo, &r->place[m++]));
         }
         for (size_t i = 0; i < READER_PLACES && left; i++)
             BDR_TRY(reader_round(repo, r, m, &left));
-        for (size_t i = 0; i < n; i++)
-            again |= want[i].err && (want[i].err->code == BDR_NOTFOUND || want[i].err->code == BDR_CORRUPT);
-        if (!again || !reader_resync(repo))
+        for (size_t i = 0; i < n; i++) {
+            gone |= want[i].err && want[i].err->code == BDR_NOTFOUND;
+            again |= want[i].err && want[i].err->code == BDR_CORRUPT;
+        }
+        if ((!again && !gone) || !reader_resync(repo, gone))
             break;
         left = n;
     }
@@ -281,7 +285,7 @@ struct bdr_err *bdr_block_read(struct bdr_repo *repo, const struct bdr_id *id, v
     size_t n = 0;
 
     BDR_TRY(bdr_index_find(repo->index, id, loc, READER_PLACES, &n, &condemned));
-    if (!n && reader_resync(repo))
+    if (!n && reader_resync(repo, false))
         BDR_TRY(bdr_index_find(repo->index, id, loc, READER_PLACES, &n, &condemned));
     if (!n) {
         char hex[65];

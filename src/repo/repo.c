@@ -39,6 +39,12 @@ static struct bdr_err *repo_not_empty(void *ctx, const char *key, uint64_t size)
     BDR_FAIL(BDR_EXISTS, 0, "there is something already (%s); choose an empty place", key);
 }
 
+static struct bdr_err *repo_remove_key(void *ctx, const char *key, uint64_t size)
+{
+    (void)size;
+    return bdr_store_remove(ctx, key);
+}
+
 struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_options *opt)
 {
     BDR_AUTO(store) struct bdr_store *store = NULL;
@@ -73,6 +79,8 @@ struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_option
         return err;
     bdr_err_drop(err, "not there is what we want");
     BDR_TRY_FOR(bdr_store_list(store, "p", repo_not_empty, NULL), "looking at %s", url);
+    /* Without config, packs and points, keys are what an init that was cut off left behind: they open nothing. */
+    BDR_TRY(bdr_store_list(store, "keys/", repo_remove_key, store));
     BDR_TRY(bdr_os_random(id, sizeof(id)));
     json_object_set_new(config, "format", json_integer(REPO_FORMAT));
     json_object_set_new(config, "id", json_string(bdr_hex(id, sizeof(id), hex)));
@@ -295,7 +303,7 @@ static struct bdr_err *repo_add_missing(struct bdr_repo *r, const struct pack_na
             bdr_err_drop(err, "pruned since the listing");
             continue;
         }
-        if (err && (err->code == BDR_CORRUPT || err->code == BDR_VERSION)) {
+        if (err && (err->code == BDR_CORRUPT || err->code == BDR_VERSION || err->code == BDR_IO)) {
             bdr_pack_key(in_store->name[i], key);
             if (on_bad)
                 on_bad(ctx, key, err);
@@ -342,6 +350,15 @@ struct bdr_err *bdr_repo_sync(struct bdr_repo *repo, uint64_t *out_added, uint64
         *out_added = added;
     if (out_gone)
         *out_gone = gone;
+    return NULL;
+}
+
+struct bdr_err *bdr_repo_sync_bad(struct bdr_repo *repo, void (*on_bad)(void *, const char *, struct bdr_err *),
+                                  void *ctx)
+{
+    uint64_t added = 0, gone = 0;
+
+    BDR_TRY_FOR(repo_sync(repo, on_bad, ctx, &added, &gone), "bringing the index up to date");
     return NULL;
 }
 

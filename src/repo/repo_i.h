@@ -40,6 +40,9 @@ BDR_UNUSED static inline const struct bdr_secret *repo_id_key(const struct bdr_r
     return r->sealed ? &r->id_key : NULL;
 }
 
+/* bdr_repo_sync that tells of packs it can't read; on_bad takes the error. */
+bdr_ret bdr_repo_sync_bad(struct bdr_repo *repo, void (*on_bad)(void *ctx, const char *pack, struct bdr_err *err),
+                          void *ctx);
 /* Reads an enveloped object. */
 bdr_ret bdr_repo_load(struct bdr_repo *r, enum bdr_envelope_kind kind, const char *key, json_t **out);
 bdr_ret bdr_repo_save(struct bdr_repo *r, enum bdr_envelope_kind kind, const char *key, const json_t *json, int flags);

@@ -38,6 +38,7 @@ struct bdr_session {
     uint64_t lease;
     enum bdr_codec codec;
     int level;
+    struct bdr_condemned condemned; /* as of our begin, and that is what counts */
     struct bdr_idset *pending; /* ids in packs that the index does not name yet */
     struct bdr_cancel stop;    /* set on the first error */
     struct bdr_queue *full;    /* struct bdr_pack_writer * */
@@ -254,8 +255,10 @@ struct bdr_err *bdr_session_begin(struct bdr_repo *repo, const struct bdr_sessio
     snprintf(purpose, sizeof(purpose), "backup of host %.100s", opt->host ? opt->host : "-");
     BDR_TRY(bdr_presence_begin(repo, opt->host ? purpose : "maintenance", &s->presence));
     /* Only now, with the session visible to prune, is what the index says safe to refer to. */
+    BDR_TRY(bdr_condemned_load(repo, &s->condemned));
     BDR_TRY(bdr_repo_sync(repo, NULL, NULL));
-    BDR_TRY(bdr_condemned_load(repo));
+    if (json_array_size(s->condemned.damaged))
+        BDR_TRY(bdr_condemned_all(repo, &s->condemned));
     if (opt->host) {
         s->host = strdup(opt->host);
         BDR_NOMEM_IF_NULL(s->host);
@@ -309,6 +312,7 @@ void bdr_session_abandon(struct bdr_session *s)
     bdr_presence_end(s->repo, &s->presence);
     bdr_queue_free(s->full);
     bdr_idset_free(s->pending);
+    bdr_condemned_free(&s->condemned);
     bdr_err_free(s->failed);
     pthread_cond_destroy(&s->some);
     pthread_mutex_destroy(&s->lock);
@@ -346,13 +350,7 @@ struct bdr_err *bdr_session_id(struct bdr_session *s, const void *data, size_t l
 /* *out: the repository holds the block where a new reference may be made to it. */
 static struct bdr_err *session_known(struct bdr_session *s, const struct bdr_id *id, bool *out)
 {
-    struct bdr_loc loc;
-    bool condemned = false;
-    size_t n = 0;
-
-    BDR_TRY(bdr_index_find(s->repo->index, id, &loc, 1, &n, &condemned));
-    *out = n && !condemned;
-    return NULL;
+    return bdr_index_known(s->repo->index, id, (const uint8_t(*)[16])s->condemned.name, s->condemned.n, out);
 }
 
 static struct bdr_err *session_put(struct bdr_session *s, enum bdr_block_class cls, const struct bdr_id *id,
@@ -412,9 +410,30 @@ struct bdr_err *bdr_session_flush(struct bdr_session *s)
     return session_fail(s, session_drain(s, true));
 }
 
+/*
+ * A map shares what did not change with the base point's, condemned packs or not: the base being visible keeps them.
+ * When packs were condemned before we began and the base is removed while we run, a prune need not wait for us. So the
+ * base must still be there once our point is visible; from then on one of the two is seen by every prune.
+ */
+static struct bdr_err *session_check_base(struct bdr_session *s, const json_t *point)
+{
+    const char *base = json_str(point, "base", NULL);
+    bool there = true;
+
+    if (!base || !s->condemned.n)
+        return NULL;
+    BDR_TRY(bdr_point_visible(s->repo, s->host, base, &there));
+    if (!there)
+        BDR_FAIL(BDR_STALE, 0,
+                 "point %.8s, which this one builds on, was removed meanwhile, and its blocks may be; run it again", base);
+    return NULL;
+}
+
 struct bdr_err *bdr_session_publish(struct bdr_session *s, json_t *point, char out_id[33])
 {
     BDR_AUTO(session) struct bdr_session *mine = s;
+    char id[33];
+    struct bdr_err *err;
 
     BDR_ASSERT(s->host);
     BDR_TRY(bdr_session_flush(s));
@@ -423,7 +442,15 @@ struct bdr_err *bdr_session_publish(struct bdr_session *s, json_t *point, char o
     json_object_set_new(point, "host", json_string(s->host));
     json_object_set_new(point, "lease", json_integer((json_int_t)s->lease));
     json_object_set_new(point, "session", json_string(s->presence.id));
-    return bdr_point_store(s->repo, point, out_id);
+    BDR_TRY(session_check_base(s, point));
+    BDR_TRY(bdr_point_store(s->repo, point, id));
+    err = session_check_base(s, point);
+    if (err && err->code == BDR_STALE)
+        bdr_err_drop(bdr_point_remove(s->repo, id), "the first error is told");
+    BDR_TRY(err);
+    if (out_id)
+        memcpy(out_id, id, sizeof(id));
+    return NULL;
 }
 
 struct bdr_session_stats *bdr_session_stats(struct bdr_session *s)

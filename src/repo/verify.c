@@ -29,6 +29,7 @@ struct verify {
     struct bdr_idset *bad;   /* blocks of which some copy is damaged */
     struct bdr_idset *clean; /* map nodes whose whole subtree was found good */
     pthread_mutex_t lock;    /* guards out */
+    struct bdr_err *failed;  /* owned; of a callback that can't return it */
 };
 
 static struct bdr_err *verify_bad_object(struct verify *v, const char *key, struct bdr_err *err)
@@ -73,102 +74,162 @@ static bool verify_wants(struct verify *v, struct verify_buf *b, uint8_t cls)
     return v->opt->depth == BDR_VERIFY_SAMPLE && (double)(b->seed >> 33) < v->opt->sample_pct / 100 * 2147483648.0;
 }
 
-/* Decodes rows [from, to) of a pack, which lie within one piece. */
-static struct bdr_err *verify_piece(struct verify *v, struct verify_buf *b, const char *key,
-                                    const struct bdr_pack_info *info, const struct bdr_pack_row *rows, uint32_t from,
-                                    uint32_t to, uint64_t *bad_rows)
+/* What a pack's checks share. */
+struct verify_one {
+    const struct bdr_index_pack *pack;
+    char key[BDR_PACK_KEY_CHARS];
+    struct bdr_pack_info info;
+    struct bdr_pack_row *rows; /* owned */
+    uint64_t bad_rows;
+};
+
+static void verify_one_free(struct verify_one *o)
 {
-    uint64_t off = rows[from].off, end = rows[to - 1].off + (uint64_t)rows[to - 1].stored;
+    free(o->rows);
+}
+
+/* What says that bytes are lost. IO: a bad sector under the repository. */
+static bool verify_is_damage(const struct bdr_err *err)
+{
+    return err->code == BDR_CORRUPT || err->code == BDR_VERSION || err->code == BDR_IO || err->code == BDR_RANGE;
+}
+
+/* Takes the error of one row. */
+static struct bdr_err *verify_bad_row(struct verify *v, struct verify_one *o, const struct bdr_pack_row *row,
+                                      struct bdr_err *err)
+{
+    bool fresh;
+
+    BDR_TRY(bdr_idset_add(v->bad, &row->id, &fresh));
+    if (++o->bad_rows == 1) /* one line a pack; the points' damage is listed whole */
+        return verify_bad_object(v, o->key, bdr_err_wrap(err, BDR_AT, "at %u", row->off));
+    bdr_err_drop(err, "the pack is listed already");
+    return NULL;
+}
+
+/* Decodes rows [from, to) of a pack, which lie within one piece. *out_gone: the pack was pruned meanwhile. */
+static struct bdr_err *verify_piece(struct verify *v, struct verify_buf *b, struct verify_one *o, uint32_t from,
+                                    uint32_t to, bool *out_gone)
+{
+    uint64_t off = o->rows[from].off, end = o->rows[to - 1].off + (uint64_t)o->rows[to - 1].stored;
     size_t got = 0;
+    struct bdr_err *err;
 
     BDR_TRY(bdr_cancel_check(v->opt->cancel));
-    BDR_TRY(bdr_store_get(v->r->store, key, off, b->piece, (size_t)(end - off), &got));
+    err = bdr_store_get(v->r->store, o->key, off, b->piece, (size_t)(end - off), &got);
+    if (err && err->code == BDR_NOTFOUND) {
+        bdr_err_drop(err, "pruned; the maps tell when a point misses it");
+        *out_gone = true;
+        return NULL;
+    }
+    if (err && err->code == BDR_IO && to - from > 1) { /* which of them? */
+        bdr_err_drop(err, "each row is read alone");
+        for (uint32_t i = from; i < to && !*out_gone; i++)
+            BDR_TRY(verify_piece(v, b, o, i, i + 1, out_gone));
+        return NULL;
+    }
+    if (err && !verify_is_damage(err))
+        return err;
     for (uint32_t i = from; i < to; i++) {
-        const struct bdr_pack_row *row = &rows[i];
-        struct bdr_err *err = NULL;
-        bool fresh;
+        const struct bdr_pack_row *row = &o->rows[i];
+        struct bdr_err *e = NULL;
 
-        if (!verify_wants(v, b, info->cls))
+        if (!err && !verify_wants(v, b, o->info.cls))
             continue;
-        if (row->off - off + row->stored > got)
-            err = bdr_err_new(BDR_CORRUPT, 0, BDR_AT, "cut short at %llu", (unsigned long long)(off + got));
+        if (err)
+            e = bdr_err_new(err->code, err->sys, BDR_AT, "%s", err->msg);
+        else if (row->off - off + row->stored > got)
+            e = bdr_err_new(BDR_CORRUPT, 0, BDR_AT, "cut short at %llu", (unsigned long long)(off + got));
         else
-            err = bdr_unpack(b->unpack, info->salt, row, b->piece + (row->off - off), b->raw);
+            e = bdr_unpack(b->unpack, o->info.salt, row, b->piece + (row->off - off), b->raw);
         pthread_mutex_lock(&v->lock);
         v->out->blocks++;
         v->out->bytes += row->stored;
         pthread_mutex_unlock(&v->lock);
-        if (!err)
-            continue;
-        if (err->code != BDR_CORRUPT)
-            return err;
-        BDR_TRY(bdr_idset_add(v->bad, &row->id, &fresh));
-        if (++*bad_rows == 1) /* one line a pack; the points' damage is listed whole */
-            BDR_TRY(verify_bad_object(v, key, bdr_err_wrap(err, BDR_AT, "at %u", row->off)));
-        else
-            bdr_err_drop(err, "the pack is listed already");
+        if (e && !verify_is_damage(e)) {
+            bdr_err_free(err);
+            return e;
+        }
+        if (e)
+            BDR_TRY(verify_bad_row(v, o, row, e));
     }
+    bdr_err_drop(err, "told row by row");
     return NULL;
 }
 
 /* The index must say of a pack what the pack says of itself. */
-static struct bdr_err *verify_index(struct verify *v, uint32_t no, const struct bdr_pack_info *info,
-                                    const struct bdr_pack_row *rows)
+static struct bdr_err *verify_index(struct verify *v, const struct verify_one *o)
 {
-    for (uint32_t i = 0; i < info->rows; i++) {
+    for (uint32_t i = 0; i < o->info.rows; i++) {
+        const struct bdr_pack_row *row = &o->rows[i];
         struct bdr_loc loc[8];
         bool condemned, hit = false;
         size_t n = 0;
 
-        BDR_TRY(bdr_index_find(v->r->index, &rows[i].id, loc, BDR_COUNT(loc), &n, &condemned));
+        BDR_TRY(bdr_index_find(v->r->index, &row->id, loc, BDR_COUNT(loc), &n, &condemned));
         for (size_t j = 0; j < n; j++)
-            hit |= loc[j].pack == no && loc[j].row == i && !memcmp(&loc[j].at, &rows[i], sizeof(rows[i].id)) &&
-                   loc[j].at.off == rows[i].off && loc[j].at.stored == rows[i].stored && loc[j].at.raw == rows[i].raw &&
-                   loc[j].at.codec == rows[i].codec;
+            hit |= loc[j].pack == o->pack->no && loc[j].row == i && loc[j].at.off == row->off &&
+                   loc[j].at.stored == row->stored && loc[j].at.raw == row->raw && loc[j].at.codec == row->codec;
         if (!hit && n < BDR_COUNT(loc))
             BDR_FAIL(BDR_CORRUPT, 0, "the index does not say of its row %u what the pack says; run 'bdr rebuild-index'", i);
     }
     return NULL;
 }
 
+/* Whether a prune took the pack away while we looked. */
+static struct bdr_err *verify_is_gone(struct verify *v, const struct verify_one *o, bool *out)
+{
+    struct bdr_index_pack again;
+    bool found = false;
+
+    BDR_TRY(bdr_repo_sync(v->r, NULL, NULL));
+    BDR_TRY(bdr_index_pack_no(v->r->index, o->pack->no, &found, &again));
+    *out = !found;
+    return NULL;
+}
+
+/* Reads the pack's table and holds it against the index. Without a table the index says which blocks to look at, and
+ * with what key: they can be read for as long as it lasts. *out_gone: pruned meanwhile. */
+static struct bdr_err *verify_table(struct verify *v, struct verify_one *o, bool *out_gone)
+{
+    struct bdr_err *err = bdr_pack_read_table(&v->r->env, o->pack->info.name, &o->info, &o->rows);
+
+    if (!err)
+        err = verify_index(v, o);
+    if (!err)
+        return NULL;
+    if (err->code != BDR_NOTFOUND && !verify_is_damage(err))
+        return err;
+    struct bdr_err *e = verify_is_gone(v, o, out_gone);
+    if (e || *out_gone) {
+        bdr_err_drop(err, "pruned; the maps tell when a point misses it");
+        return e;
+    }
+    BDR_TRY(verify_bad_object(v, o->key, err));
+    if (!o->rows) {
+        o->info = o->pack->info;
+        BDR_TRY(bdr_index_rows(v->r->index, o->pack->no, &o->rows, &o->info.rows));
+    }
+    return NULL;
+}
+
 static struct bdr_err *verify_pack(struct verify *v, struct verify_buf *b, const struct bdr_index_pack *pack)
 {
-    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
-    char key[BDR_PACK_KEY_CHARS];
-    struct bdr_pack_info info;
-    uint64_t bad_rows = 0;
-    struct bdr_err *err;
+    __attribute__((cleanup(verify_one_free))) struct verify_one o = {.pack = pack};
+    bool gone = false;
 
-    bdr_pack_key(pack->info.name, key);
-    err = bdr_pack_read_table(&v->r->env, pack->info.name, &info, &rows);
-    if (!err)
-        err = verify_index(v, pack->no, &info, rows);
-    if (err && (err->code == BDR_CORRUPT || err->code == BDR_VERSION || err->code == BDR_NOTFOUND)) {
-        struct bdr_index_pack again;
-        bool found = false;
-
-        if (err->code == BDR_NOTFOUND) { /* pruned meanwhile, or lost? */
-            BDR_TRY(bdr_repo_sync(v->r, NULL, NULL));
-            BDR_TRY(bdr_index_pack_no(v->r->index, pack->no, &found, &again));
-            if (!found) {
-                bdr_err_drop(err, "pruned; the maps tell when a point misses it");
-                return NULL;
-            }
-        }
-        BDR_TRY(verify_bad_object(v, key, err));
-        if (!rows)
-            return NULL;
-        err = NULL;
-    }
-    BDR_TRY(err);
-    if (v->opt->depth == BDR_VERIFY_MAPS && info.cls == BDR_PACK_DATA)
+    bdr_pack_key(pack->info.name, o.key);
+    BDR_TRY(verify_table(v, &o, &gone));
+    if (v->opt->depth == BDR_VERIFY_MAPS && o.info.cls == BDR_PACK_DATA)
         return NULL;
-    for (uint32_t i = 0, j; i < info.rows; i = j) {
-        for (j = i + 1; j < info.rows && rows[j].off == rows[j - 1].off + (uint64_t)rows[j - 1].stored &&
+    for (uint32_t i = 0, j; !gone && i < o.info.rows; i = j) {
+        const struct bdr_pack_row *rows = o.rows;
+
+        for (j = i + 1; j < o.info.rows && rows[j].off == rows[j - 1].off + (uint64_t)rows[j - 1].stored &&
                         rows[j].off + (uint64_t)rows[j].stored - rows[i].off <= VERIFY_PIECE;
              j++)
             ;
-        BDR_TRY_FOR(verify_piece(v, b, key, &info, rows, i, j, &bad_rows), "reading %s", key);
+        BDR_TRY_FOR(verify_piece(v, b, &o, i, j, &gone), "reading %s", o.key);
     }
     return NULL;
 }
@@ -200,10 +261,20 @@ static struct bdr_err *verify_worker(void *ctx, unsigned index)
     }
 }
 
+static void verify_bad_pack(void *ctx, const char *pack, struct bdr_err *err)
+{
+    struct verify *v = ctx;
+
+    v->failed = bdr_err_first(v->failed, verify_bad_object(v, pack, err));
+}
+
 static struct bdr_err *verify_packs(struct verify *v)
 {
     struct bdr_pool *pool = NULL;
 
+    /* Packs whose table can't be read are not in the index, and nobody else would tell of them. */
+    BDR_TRY(bdr_repo_sync_bad(v->r, verify_bad_pack, v));
+    BDR_TRY(BDR_STEAL(v->failed));
     BDR_TRY(bdr_index_packs(v->r->index, &v->pack, &v->packs));
     if (v->opt->meter) {
         atomic_store(&v->opt->meter->phase, "packs");
@@ -267,10 +338,12 @@ static struct bdr_err *verify_block(struct verify *v, const struct bdr_id *id, u
     BDR_NOMEM_IF_NULL(buf);
     size_t len = 0;
     struct bdr_err *err = bdr_block_read(v->r, id, buf, BDR_BLOCK_MAX_BYTES, &len);
-    if (err && err->code != BDR_CORRUPT)
+    if (err && !verify_is_damage(err))
         return err;
     if (err)
-        *out_what = "the block is damaged";
+        *out_what = err->code == BDR_IO ? "the block can't be read from the store" : "the block is damaged";
+    else if (raw && len != raw)
+        *out_what = "the block has the wrong size";
     bdr_err_drop(err, "listed");
     return NULL;
 }
@@ -291,7 +364,7 @@ static struct bdr_err *verify_tree(struct verify *v, const struct verify_disk *d
     node = malloc(sizeof(*node));
     BDR_NOMEM_IF_NULL(node);
     err = bdr_node_read(v->r, id, level, node);
-    if (err && err->code == BDR_CORRUPT) {
+    if (err && verify_is_damage(err)) {
         bdr_err_drop(err, "listed");
         *out_clean = false;
         return verify_damage(v, d, first * bs, span * BDR_FANOUT * bs, "a node of the map is damaged or missing");
@@ -322,34 +395,54 @@ static struct bdr_err *verify_tree(struct verify *v, const struct verify_disk *d
     return NULL;
 }
 
+static struct bdr_err *verify_disks(struct verify *v, const struct bdr_point_info *info, const json_t *point)
+{
+    for (uint32_t i = 0; i < bdr_point_disks(point); i++) {
+        struct verify_disk d = {.point = info, .disk = i};
+        struct bdr_point_disk pd;
+        bool clean;
+        struct bdr_err *err = bdr_point_disk(point, i, &pd);
+
+        if (err && err->code == BDR_CORRUPT) {
+            BDR_TRY(verify_bad_object(v, info->id, err));
+            continue;
+        }
+        BDR_TRY(err);
+        d.size = pd.size_bytes;
+        d.blocks = bdr_blocks_of(pd.size_bytes, v->r->block_bytes);
+        if (pd.has_root)
+            BDR_TRY(verify_tree(v, &d, &pd.root, bdr_map_levels(d.blocks) - 1, 0, &clean));
+    }
+    return NULL;
+}
+
+/* Damage is believed when it is still there after a second look with fresh eyes: a prune may have moved the blocks, or
+ * somebody may have removed the point and a prune its blocks. */
 static struct bdr_err *verify_point(struct verify *v, const struct bdr_point_info *info)
 {
-    json_t *point = NULL;
+    BDR_AUTO(json) json_t *point = NULL;
+    size_t before = v->out->n_damage;
     struct bdr_err *err = bdr_point_load(v->r, info->id, &point);
+    bool there = true;
 
     if (err && err->code == BDR_NOTFOUND) {
         bdr_err_drop(err, "removed meanwhile");
         return NULL;
     }
     BDR_TRY(err);
-    for (uint32_t i = 0; !err && i < bdr_point_disks(point); i++) {
-        struct verify_disk d = {.point = info, .disk = i};
-        struct bdr_point_disk pd;
-        bool clean;
-
-        err = bdr_point_disk(point, i, &pd);
-        if (err && err->code == BDR_CORRUPT) {
-            err = verify_bad_object(v, info->id, err);
-            continue;
-        }
-        d.size = pd.size_bytes;
-        d.blocks = bdr_blocks_of(pd.size_bytes, v->r->block_bytes);
-        if (!err && pd.has_root)
-            err = verify_tree(v, &d, &pd.root, bdr_map_levels(d.blocks) - 1, 0, &clean);
+    BDR_TRY(verify_disks(v, info, point));
+    if (v->out->n_damage > before) {
+        v->out->n_damage = before;
+        BDR_TRY(bdr_repo_sync(v->r, NULL, NULL));
+        BDR_TRY(verify_disks(v, info, point));
     }
-    json_decref(point);
-    v->out->points++;
-    return err;
+    if (v->out->n_damage > before)
+        BDR_TRY(bdr_point_visible(v->r, info->host, info->id, &there));
+    if (there)
+        v->out->points++;
+    else
+        v->out->n_damage = before;
+    return NULL;
 }
 
 /* A manifest as it lies in the store, not as the cache remembers it. */
@@ -433,6 +526,7 @@ struct bdr_err *bdr_verify(struct bdr_repo *repo, const struct bdr_verify_option
     pthread_mutex_destroy(&v.lock);
     bdr_idset_free(v.bad);
     bdr_idset_free(v.clean);
+    bdr_err_free(v.failed);
     free(v.pack);
     if (err) {
         bdr_verify_free(&r);

@@ -25,6 +25,8 @@ bdr_ret bdr_point_disk(const json_t *point, uint32_t index, struct bdr_point_dis
 uint32_t bdr_point_disks(const json_t *point);
 /* Makes a manifest visible: sets id (and time when absent), stores it exclusively. Sessions call this. */
 bdr_ret bdr_point_store(struct bdr_repo *repo, json_t *point, char out_id[33]);
+/* Whether a host's point is still there, by the store itself. */
+bdr_ret bdr_point_visible(struct bdr_repo *repo, const char *host, const char *id, bool *out);
 /* Removes a point; what only it referred to is freed by the next prune. */
 bdr_ret bdr_point_remove(struct bdr_repo *repo, const char *id);
 /* Fewest levels whose map covers `blocks` blocks; at least 1. */
