@@ -3,6 +3,7 @@
 #include "bdr/osfile.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,5 +164,20 @@ struct bdr_err *bdr_os_hostname(char *out, size_t n)
     if (gethostname(out, n))
         BDR_FAIL_ERRNO("asking for the host name");
     out[n - 1] = 0;
+    return NULL;
+}
+
+static int tree_remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path) && errno != ENOENT;
+}
+
+struct bdr_err *bdr_os_remove_tree(const char *path)
+{
+    if (nftw(path, tree_remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) && errno != ENOENT)
+        BDR_FAIL_ERRNO("removing %s", path);
     return NULL;
 }
