@@ -318,7 +318,8 @@ static struct bdr_err *repo_sync(struct bdr_repo *r, void (*on_bad)(void *, cons
      * removed in between is noticed the next time. The other order would forget a new pack. */
     BDR_TRY(bdr_index_packs(r->index, &have, &n));
     BDR_TRY_FOR(bdr_store_list(r->store, "packs/", pack_names_add, &in_store), "listing the packs");
-    qsort(in_store.name, in_store.n, 16, name_cmp);
+    if (in_store.n)
+        qsort(in_store.name, in_store.n, 16, name_cmp);
     for (size_t i = 0; i < n; i++) {
         if (in_store.n && bsearch(have[i].info.name, in_store.name, in_store.n, 16, name_cmp))
             continue;
