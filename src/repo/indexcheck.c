@@ -131,7 +131,7 @@ static struct bdr_err *tree_overflow(struct tree *t, const uint8_t *ref, uint32_
     memcpy(&no, ref, 8);
     for (uint64_t i = 0; i < n; i++)
         BDR_TRY(check_claim(c, c->used, no + i));
-    data = malloc((size_t)(n * c->page_bytes));
+    data = calloc((size_t)n, c->page_bytes);
     BDR_NOMEM_IF_NULL(data);
     BDR_TRY(bdr_os_pread(c->fd, c->file, data, (size_t)(n * c->page_bytes), no * c->page_bytes));
     memcpy(&got, data, 8);
