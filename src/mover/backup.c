@@ -51,7 +51,7 @@ static struct bdr_err *backup_base(struct backup *b, const char *host_id)
     BDR_TRY(err);
     BDR_TRY(bdr_point_load(b->repo, info.id, &b->base));
     id = json_object_get(b->base, "host_id");
-    if (json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 && !b->opt->take_over)
+    if (host_id[0] && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 && !b->opt->take_over)
         BDR_FAIL(BDR_INVAL, 0,
                  "the name '%s' belongs to another machine's points in this repository; choose another with --host, or "
                  "give --take-over if this machine really replaces that one",
@@ -284,6 +284,23 @@ static struct bdr_err *backup_tags(const struct bdr_backup_options *opt, json_t 
     return NULL;
 }
 
+/* Empty on a machine without an id of its own (a container, a chroot): then a name can't be told to be taken. */
+static struct bdr_err *backup_host_id(const struct bdr_backup_options *opt, char out[33])
+{
+    struct bdr_err *err;
+
+    out[0] = 0;
+    if (opt->host_id) {
+        snprintf(out, 33, "%s", opt->host_id);
+        return NULL;
+    }
+    err = bdr_os_machine_id("host", out);
+    if (err && err->code != BDR_NOTFOUND)
+        return bdr_err_wrap(err, BDR_AT, "finding out which machine this is; --host-id says it, too");
+    bdr_err_drop(err, "a machine without an id");
+    return NULL;
+}
+
 static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk *disks, size_t n)
 {
     BDR_AUTO(json) json_t *point = json_object();
@@ -295,10 +312,7 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     b->disks = json_array();
     BDR_NOMEM_IF_NULL(b->disks);
     json_object_set_new(point, "disks", b->disks);
-    if (b->opt->host_id)
-        snprintf(host_id, sizeof(host_id), "%s", b->opt->host_id);
-    else
-        BDR_TRY_FOR(bdr_os_machine_id("host", host_id), "finding out which machine this is (give --host-id)");
+    BDR_TRY(backup_host_id(b->opt, host_id));
     BDR_TRY(backup_tags(b->opt, point));
     BDR_TRY(backup_check_disks(disks, n, &total, &consistency));
     atomic_store(&b->meter->total_bytes, total);
@@ -309,7 +323,8 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_TRY(backup_base(b, host_id));
     /* The moment the content belongs to: no later than the first read. */
     json_object_set_new(point, "time_ms", json_integer(bdr_clock_wall_ms()));
-    json_object_set_new(point, "host_id", json_string(host_id));
+    if (host_id[0])
+        json_object_set_new(point, "host_id", json_string(host_id));
     json_object_set_new(point, "consistency", json_string(b->opt->consistency ? b->opt->consistency : consistency));
     if (b->opt->boot_mode)
         json_object_set_new(point, "boot_mode", json_string(b->opt->boot_mode));
