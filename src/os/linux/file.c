@@ -141,24 +141,6 @@ struct bdr_err *bdr_os_random(void *buf, size_t len)
     return NULL;
 }
 
-struct bdr_err *bdr_os_machine_id(const char *purpose, char out[33])
-{
-    BDR_AUTO(mem) char *id = NULL;
-    BDR_AUTO(buf) struct bdr_buf b = {0};
-    uint8_t digest[32];
-    unsigned n = 0;
-    size_t len = 0;
-
-    /* machine-id(5) asks that it be hashed with something of the application's before it is shown. */
-    BDR_TRY(bdr_os_read_file("/etc/machine-id", 4096, &id, &len));
-    bdr_buf_printf(&b, "bdr %s %.32s", purpose, id);
-    BDR_TRY(bdr_buf_check(&b));
-    if (len < 32 || !EVP_Digest(b.data, b.len, digest, &n, EVP_sha256(), NULL))
-        BDR_FAIL(BDR_NOTFOUND, 0, "/etc/machine-id does not hold a machine id");
-    bdr_hex(digest, 16, out);
-    return NULL;
-}
-
 struct bdr_err *bdr_os_hostname(char *out, size_t n)
 {
     if (gethostname(out, n))
