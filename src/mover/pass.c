@@ -123,6 +123,8 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
         atomic_fetch_add(&m->changed_bytes, len);
     if (fresh)
         atomic_fetch_add(&m->new_bytes, len);
+    if (fresh && same)
+        atomic_fetch_add(&m->healed_bytes, len);
     if (it->audit) {
         atomic_fetch_add(&m->audited_blocks, 1);
         pthread_mutex_lock(&p->lock);
