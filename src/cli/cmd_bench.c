@@ -215,7 +215,6 @@ static const struct bdr_arg bench_rows[] = {
 };
 const struct bdr_cmd bdr_cmd_bench = {
     .name = "bench",
-    .group = "Repositories",
     .summary = "measure what this machine can do, to choose compression",
     .help = "Runs the engine on a sample held in memory, with each kind of compression, with and without encryption. "
             "Nothing is stored anywhere.",

@@ -67,7 +67,6 @@ static const struct bdr_arg serve_rows[] = {
 };
 const struct bdr_cmd bdr_cmd_serve = {
     .name = "serve",
-    .group = "Recovery points",
     .summary = "offer a disk of a recovery point over NBD",
     .help = "Serves the disk at once, without copying it first: boot a virtual machine from it, mount it, or copy it "
             "elsewhere. Runs until Ctrl-C. Needs nbdkit.",
@@ -117,7 +116,6 @@ static const struct bdr_arg mount_rows[] = {
 };
 const struct bdr_cmd bdr_cmd_mount = {
     .name = "mount",
-    .group = "Recovery points",
     .summary = "show all recovery points as files",
     .help = "Mounts the repository: a folder a host, in it a folder a point, in that each disk and each of its "
             "partitions as a file. Runs until Ctrl-C.",

@@ -126,7 +126,6 @@ static const struct bdr_arg verify_rows[] = {
 };
 const struct bdr_cmd bdr_cmd_verify = {
     .name = "verify",
-    .group = "Repositories",
     .summary = "check that everything is there and unharmed",
     .help = "Reads every pack, checks every block against its id, and walks the maps of all points. Damage is told as "
             "points, disks and offsets. Backups and prune may run meanwhile.",
@@ -180,7 +179,6 @@ static struct bdr_err *rebuild_run(void *raw, struct bdr_cli *cli)
 
 const struct bdr_cmd bdr_cmd_rebuild = {
     .name = "rebuild-index",
-    .group = "Repositories",
     .summary = "make the block index again from the packs",
     .help = "The index is only a cache of what the packs say of themselves. Use this when it is damaged; no other "
             "process may use the repository meanwhile.",
