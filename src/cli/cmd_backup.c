@@ -14,7 +14,7 @@ struct backup_args {
     const char *tls_ca, *tls_cert, *tls_key;
     struct bdr_list tags, sources;
     uint64_t limit_bytes;
-    const char *audit;
+    double audit_pct;
     uint32_t workers;
     bool full, take_over;
 };
@@ -90,6 +90,7 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
         {"Dedup ratio", "dedup_ratio", BDR_COL_TEXT, 0, 0},
         {"Compression", "compression_ratio", BDR_COL_TEXT, 0, 0},
         {"Unreadable", "unreadable_bytes", BDR_COL_SIZE, 0, 0},
+        {"Healed", "healed_bytes", BDR_COL_SIZE, 0, 0},
         {"Audited", "audited_blocks", BDR_COL_COUNT, 0, 0},
         {"Missed by tracker", "audit_misses", BDR_COL_COUNT, 0, 0},
         {"Time", "duration_ms", BDR_COL_DURATION, 0, 0},
@@ -109,6 +110,7 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
         BDR_CELL_TEXT(ratio_text(r->new_bytes + r->known_bytes, r->new_bytes, dedup)),
         BDR_CELL_TEXT(ratio_text(r->new_bytes, r->stored_bytes, comp)),
         r->unreadable_bytes ? BDR_CELL_U64(r->unreadable_bytes) : BDR_CELL_NONE,
+        r->healed_bytes ? BDR_CELL_U64(r->healed_bytes) : BDR_CELL_NONE,
         r->audited_blocks ? BDR_CELL_U64(r->audited_blocks) : BDR_CELL_NONE,
         r->audit_misses ? BDR_CELL_U64(r->audit_misses) : BDR_CELL_NONE,
         BDR_CELL_U64((uint64_t)(r->seconds * 1000)),
@@ -126,22 +128,13 @@ static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
     struct bdr_backup_meter counts = {0};
     struct bdr_backup_result r;
     char host[128];
-    double audit = -1;
     struct bdr_backup_options opt = {.host = host, .host_id = a->host_id, .consistency = a->consistency,
                                      .boot_mode = a->boot_mode, .compress = a->compress, .take_over = a->take_over,
-                                     .workers = a->workers, .meter = &counts, .cancel = cli->cancel,
+                                     .workers = a->workers, .audit_pct = a->audit_pct, .meter = &counts, .cancel = cli->cancel,
                                      .pass = a->full ? BDR_PASS_FULL : BDR_PASS_AUTO};
     const char *tags[65] = {0};
 
     BDR_TRY(bdr_cli_host(a->host, host));
-    if (a->audit) {
-        char *end = NULL;
-
-        audit = strtod(a->audit, &end);
-        if (end == a->audit || *end || !(audit >= 0 && audit <= 100))
-            BDR_FAIL(BDR_INVAL, 0, "--audit takes a percentage from 0 to 100, not '%s'", a->audit);
-    }
-    opt.audit_pct = audit;
     if (a->tags.count > 64)
         BDR_FAIL(BDR_RANGE, 0, "at most 64 tags fit one point");
     for (size_t i = 0; i < a->tags.count; i++)
@@ -175,14 +168,14 @@ static const struct bdr_opt backup_opts[] = {
      .help = "For nbd: and qcow2 sources: the QEMU dirty bitmap that recorded the changes since the last point."},
     {.name = "full", BDR_FLAG(struct backup_args, full), .cli_only = true,
      .help = "Read everything, whatever a tracker says. What the repository has is not stored again."},
-    {.name = "audit", BDR_STRING(struct backup_args, audit), .metavar = "PERCENT",
-     .help = "Share of the blocks a tracker calls unchanged that is read and compared all the same. Default: 0.1, at "
-             "least 16 blocks. A miss raises an alarm and makes the pass a full one."},
+    {.name = "audit", BDR_PERCENT(struct backup_args, audit_pct), .def = "0.1",
+     .help = "Share of the blocks a tracker calls unchanged that is read and compared all the same; at "
+             "least 16 blocks are, unless it is 0. A miss raises an alarm and makes the pass a full one."},
     {.name = "compress", BDR_STRING(struct backup_args, compress), .metavar = "zstd[:LEVEL]|lz4|none",
      .help = "Compression of new blocks. Default: as the repository was made."},
     {.name = "limit", BDR_SIZE(struct backup_args, limit_bytes), .metavar = "BYTES",
      .help = "Read at most so many bytes a second from each disk."},
-    {.name = "tag", BDR_LIST(struct backup_args, tags), .metavar = "KEY=VALUE", .help = "Note something in the point. Repeatable."},
+    {.name = "tag", BDR_LIST(struct backup_args, tags), .metavar = "KEY=VALUE", .help = "Note something in the point."},
     {.name = "consistency", BDR_CHOICE(struct backup_args, consistency, "crash|filesystem|application"),
      .help = "What the disks' content is worth, when you know better than the source."},
     {.name = "boot-mode", BDR_CHOICE(struct backup_args, boot_mode, "bios|uefi"),

@@ -41,7 +41,7 @@ static struct bdr_err *init_run(void *raw, struct bdr_cli *cli)
 }
 
 static const struct bdr_opt init_opts[] = {
-    {.name = "block-size", BDR_SIZE(struct init_args, block_bytes), .def = "128K", .min = 65536, .max = 4194304,
+    {.name = "block-size", BDR_SIZE(struct init_args, block_bytes), .def = "256K", .min = 65536, .max = 4194304,
      .help = "Size of the blocks disks are cut into: a power of two from 64K to 4M. Smaller ones make increments "
              "smaller, larger ones the repository's maps and index."},
     {.name = "pack-size", BDR_SIZE(struct init_args, pack_bytes), .def = "32M", .min = 4194304, .max = 268435456,

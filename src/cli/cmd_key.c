@@ -117,7 +117,6 @@ static const struct bdr_cmd *const key_subs[] = {&key_list, &key_add, &key_remov
 
 const struct bdr_cmd bdr_cmd_key = {
     .name = "key",
-    .group = "Repositories",
     .summary = "manage the keys of an encrypted repository",
     .help = "The blocks are encrypted with one master key; each passphrase or key file unlocks it.",
     .subs = key_subs,

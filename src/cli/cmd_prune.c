@@ -130,7 +130,6 @@ static const struct bdr_opt prune_opts[] = {
 
 const struct bdr_cmd bdr_cmd_prune = {
     .name = "prune",
-    .group = "Repositories",
     .summary = "apply a retention policy and free space",
     .help = "Removes the points that no --keep rule keeps (without any rule all stay; the newest point of a host always "
             "stays), then frees what no point refers to. Backups may run meanwhile: what they may refer to is left to "

@@ -33,7 +33,7 @@ static struct bdr_err *recover_tell(struct bdr_cli *cli, const struct bdr_point_
         {"Taken", "time", BDR_COL_TIME, 0, 0},        {"Disk", "disk", BDR_COL_COUNT, 0, 0},
         {"To", "to", BDR_COL_TEXT, 0, 0},             {"Written", "data_bytes", BDR_COL_SIZE, 0, 0},
         {"Zeros", "zero_bytes", BDR_COL_SIZE, 0, 0},  {"Was there already", "resumed_bytes", BDR_COL_SIZE, 0, 0},
-        {"Verified", "verified", BDR_COL_BOOL, 0, 0}, {"Rate", "bytes_per_s", BDR_COL_SIZE, 0, 0},
+        {"Verified", "verified", BDR_COL_BOOL, 0, 0}, {"Rate a second", "bytes_per_s", BDR_COL_SIZE, 0, 0},
         {"Time", "duration_ms", BDR_COL_DURATION, 0, 0},
     };
 

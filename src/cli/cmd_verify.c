@@ -6,7 +6,8 @@
 #include <stdio.h>
 
 struct verify_args {
-    const char *which, *sample;
+    const char *which;
+    double sample_pct;
     uint32_t workers;
     bool metadata;
 };
@@ -89,17 +90,13 @@ static struct bdr_err *verify_run(void *raw, struct bdr_cli *cli)
     struct bdr_verify_options opt = {.depth = BDR_VERIFY_ALL, .point = a->which, .workers = a->workers,
                                      .meter = &counts, .cancel = cli->cancel};
 
-    if (a->metadata && a->sample)
+    if (a->metadata && a->sample_pct > 0)
         BDR_FAIL(BDR_INVAL, 0, "--metadata and --sample exclude each other");
     if (a->metadata)
         opt.depth = BDR_VERIFY_MAPS;
-    if (a->sample) {
-        char *end = NULL;
-
+    if (a->sample_pct > 0) {
         opt.depth = BDR_VERIFY_SAMPLE;
-        opt.sample_pct = strtod(a->sample, &end);
-        if (end == a->sample || *end || !(opt.sample_pct > 0 && opt.sample_pct <= 100))
-            BDR_FAIL(BDR_INVAL, 0, "--sample takes a percentage above 0, up to 100, not '%s'", a->sample);
+        opt.sample_pct = a->sample_pct;
     }
     BDR_TRY(bdr_cli_open(cli, true, &repo));
     BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){gc_sample, &counts}, &meter));
@@ -117,7 +114,7 @@ static struct bdr_err *verify_run(void *raw, struct bdr_cli *cli)
 static const struct bdr_opt verify_opts[] = {
     {.name = "metadata", BDR_FLAG(struct verify_args, metadata),
      .help = "Only manifests, maps and packs' tables, and that every block is there; no data is read."},
-    {.name = "sample", BDR_STRING(struct verify_args, sample), .metavar = "PERCENT",
+    {.name = "sample", BDR_PERCENT(struct verify_args, sample_pct),
      .help = "Read this share of the data blocks, chosen at random, and all maps."},
     {.name = "workers", BDR_U32(struct verify_args, workers), .max = 64, .help = "Threads. Default: one a CPU."},
     {0},
@@ -129,7 +126,6 @@ static const struct bdr_arg verify_rows[] = {
 };
 const struct bdr_cmd bdr_cmd_verify = {
     .name = "verify",
-    .group = "Repositories",
     .summary = "check that everything is there and unharmed",
     .help = "Reads every pack, checks every block against its id, and walks the maps of all points. Damage is told as "
             "points, disks and offsets. Backups and prune may run meanwhile.",
@@ -183,7 +179,6 @@ static struct bdr_err *rebuild_run(void *raw, struct bdr_cli *cli)
 
 const struct bdr_cmd bdr_cmd_rebuild = {
     .name = "rebuild-index",
-    .group = "Repositories",
     .summary = "make the block index again from the packs",
     .help = "The index is only a cache of what the packs say of themselves. Use this when it is damaged; no other "
             "process may use the repository meanwhile.",

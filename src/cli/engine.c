@@ -18,6 +18,20 @@ struct bdr_err *bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_rep
                          out);
 }
 
+struct bdr_err *bdr_cli_open_other(struct bdr_cli *cli, const char *url, const char *passphrase_file,
+                                   const char *key_file, bool read_only, struct bdr_repo **out)
+{
+    bool own = passphrase_file || key_file;
+
+    return bdr_repo_open(url,
+                         &(struct bdr_repo_options){.passphrase_file = own ? passphrase_file : cli->common->passphrase_file,
+                                                    .key_file = own ? key_file : cli->common->key_file,
+                                                    .cache_dir = cli->common->cache_dir,
+                                                    .read_only = read_only,
+                                                    .cancel = cli->cancel},
+                         out);
+}
+
 struct bdr_err *bdr_cli_host(const char *host, char out[128])
 {
     if (!host)

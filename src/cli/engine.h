@@ -6,6 +6,9 @@
 
 /* Opens --repo with the common options' keys. */
 bdr_ret bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_repo **out);
+/* Opens another repository; without secrets of its own it is tried with those of --repo. */
+bdr_ret bdr_cli_open_other(struct bdr_cli *cli, const char *url, const char *passphrase_file, const char *key_file,
+                           bool read_only, struct bdr_repo **out);
 /* This machine's name, when --host is not given. `host` wins when not NULL. */
 bdr_ret bdr_cli_host(const char *host, char out[128]);
 /* {"offset":..,"length":..} appended to a JSON array. */

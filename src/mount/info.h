@@ -7,12 +7,12 @@
 
 struct mount_disk_info {
     uint32_t index;
-    bool readable;            /* it could be opened: the size is known */
+    bool readable; /* it could be opened: the size is known */
     uint64_t size_bytes;
     uint32_t sector_bytes;
     struct mount_part *parts; /* owned by whoever fills it in */
     size_t n_parts;
-    char error[256];          /* why it, or its partitions, can't be read; or "" */
+    char error[256]; /* why it, or its partitions, can't be read; or "" */
 };
 
 /* Caller frees *out. NOMEM. */

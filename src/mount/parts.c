@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 
 #define PARTS_EDGE_BYTES (1u << 20) /* tables lie in the first MiB (32 KiB of GPT) or the last (its second copy) */
-#define PARTS_EBR_MAX 256u          /* logical partitions form a chain; a damaged one may be a ring */
-#define PARTS_MAX 256
+#define PARTS_EBR_MAX    256u       /* logical partitions form a chain; a damaged one may be a ring */
+#define PARTS_MAX        256
 
 BDR_AUTO_DEFINE(probe, blkid_probe, blkid_free_probe)
 

@@ -6,9 +6,9 @@
 struct bdr_disk;
 
 struct mount_part {
-    uint32_t number;    /* as in /dev/sda1 */
-    uint64_t off, len;  /* bytes */
-    char type[40];      /* "0x83" or a GPT type GUID */
+    uint32_t number;   /* as in /dev/sda1 */
+    uint64_t off, len; /* bytes */
+    char type[40];     /* "0x83" or a GPT type GUID */
     char uuid[40], name[76];
 };
 

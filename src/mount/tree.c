@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define TREE_REFRESH_MS 2000 /* how soon a new point is seen */
-#define TREE_ROOT_INO 1      /* FUSE_ROOT_ID */
+#define TREE_ROOT_INO   1    /* FUSE_ROOT_ID */
 
 struct mount_tree {
     struct bdr_repo *repo;
@@ -159,8 +159,8 @@ struct bdr_err *mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, stru
     BDR_NOMEM_IF_NULL(tree->slots);
     tree->root = calloc(1, sizeof(*tree->root));
     BDR_NOMEM_IF_NULL(tree->root);
-    *tree->root = (struct mount_node){.kind = MOUNT_ROOT, .ino = TREE_ROOT_INO, .listed = true,
-                                      .time_ms = bdr_clock_wall_ms()};
+    *tree->root =
+        (struct mount_node){.kind = MOUNT_ROOT, .ino = TREE_ROOT_INO, .listed = true, .time_ms = bdr_clock_wall_ms()};
     tree_slot(tree, TREE_ROOT_INO, &at);
     tree->slots[at] = tree->root;
     tree->n_nodes = 1;

@@ -26,16 +26,16 @@ struct mount_node {
     _Atomic int64_t time_ms;
     uint32_t disk_index;
     uint64_t size_bytes;
-    char *text;                  /* INFO: the JSON */
-    struct mount_node *disk;     /* PART: the DISK it lies on; DISK: itself */
-    uint64_t part_off;           /* PART: where it begins */
+    char *text;              /* INFO: the JSON */
+    struct mount_node *disk; /* PART: the DISK it lies on; DISK: itself */
+    uint64_t part_off;       /* PART: where it begins */
     /* Below: guarded by the tree's lock. */
     bool listed, expanded;
-    uint64_t seen;               /* number of the refresh that saw it */
+    uint64_t seen; /* number of the refresh that saw it */
     struct mount_node **children;
     size_t n_children, cap_children;
-    struct mount_node *newest;   /* HOST: what `latest` points to */
-    struct bdr_disk *open;       /* DISK: while somebody has it open */
+    struct mount_node *newest; /* HOST: what `latest` points to */
+    struct bdr_disk *open;     /* DISK: while somebody has it open */
     unsigned opens;
 };
 

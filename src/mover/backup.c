@@ -40,18 +40,21 @@ static void backup_reason(struct backup *b, const char *fmt, const char *arg)
 static struct bdr_err *backup_base(struct backup *b, const char *host_id)
 {
     struct bdr_point_info info;
-    struct bdr_err *err = bdr_repo_find(b->repo, "latest", b->opt->host, &info);
+    struct bdr_err *err =
+        bdr_repo_find(b->repo, b->opt->base_point ? b->opt->base_point : "latest", b->opt->host, &info);
     const json_t *id;
 
     if (err && err->code == BDR_NOTFOUND) {
         bdr_err_drop(err, "the host's first point");
-        backup_reason(b, "first point of this host", "");
+        backup_reason(b, b->opt->base_point ? "the point to build on was removed meanwhile" : "first point of this host",
+                      "");
         return NULL;
     }
     BDR_TRY(err);
     BDR_TRY(bdr_point_load(b->repo, info.id, &b->base));
     id = json_object_get(b->base, "host_id");
-    if (json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 && !b->opt->take_over)
+    if (!b->opt->base_point && host_id[0] && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 &&
+        !b->opt->take_over)
         BDR_FAIL(BDR_INVAL, 0,
                  "the name '%s' belongs to another machine's points in this repository; choose another with --host, or "
                  "give --take-over if this machine really replaces that one",
@@ -109,12 +112,13 @@ static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, con
 {
     bool delta = b->opt->pass == BDR_PASS_AUTO && spec->info.has_changes && base &&
                  base->size_bytes == spec->info.size_bytes;
+    struct bdr_source_stats stats;
     struct bdr_err *err;
 
     if (spec->info.has_changes && b->base && !delta && b->opt->pass == BDR_PASS_AUTO)
         backup_reason(b, base ? "disk %s has another size than in the last point"
                               : "disk %s is not in the host's last point", spec->info.identity);
-    if (delta && base->unreadable_bytes) {
+    if (delta && base->unreadable_bytes && !b->opt->inherit) { /* what a copy can't read is an error, never a gap */
         backup_reason(b, "parts of %s could not be read the last time, so all of it is compared", spec->info.identity);
         delta = false;
     }
@@ -128,6 +132,9 @@ static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, con
         if (!err && !r->misses)
             return NULL;
         if (err && err->code != BDR_STALE && err->code != BDR_CORRUPT)
+            return err;
+        bdr_source_stats(spec->src, &stats);
+        if (err && stats.errors) /* it is the source that is damaged; a full pass would find the same */
             return err;
         if (err)
             BDR_LOG(WARN, "backup.full-compare", F_STR("disk", spec->info.identity), F_ERR(err));
@@ -151,7 +158,18 @@ static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, con
     return pass_run(spec, r);
 }
 
-static struct bdr_err *backup_describe(struct backup *b, const struct pass_spec *spec, const char *name,
+/* What the original could not read is zeros in the copy, too. */
+static void backup_inherit_gaps(const json_t *inherit, size_t index, json_t *d)
+{
+    static const char *const members[] = {"unreadable", "unreadable_bytes"};
+    const json_t *from = json_array_get(json_object_get(inherit, "disks"), index);
+
+    for (size_t i = 0; i < BDR_COUNT(members); i++)
+        if (json_object_get(from, members[i]))
+            json_object_set_new(d, members[i], json_deep_copy(json_object_get(from, members[i])));
+}
+
+static struct bdr_err *backup_describe(struct backup *b, const struct pass_spec *spec, const char *name, size_t index,
                                        const struct pass_result *r, json_t **out)
 {
     BDR_AUTO(json) json_t *d = json_object();
@@ -181,6 +199,8 @@ static struct bdr_err *backup_describe(struct backup *b, const struct pass_spec 
         json_object_set_new(d, "unreadable", list);
         json_object_set_new(d, "unreadable_bytes", json_integer((json_int_t)r->bad_bytes));
     }
+    if (b->opt->inherit)
+        backup_inherit_gaps(b->opt->inherit, index, d);
     *out = BDR_STEAL(d);
     return NULL;
 }
@@ -203,7 +223,7 @@ static struct bdr_err *backup_disk(struct backup *b, const struct bdr_backup_dis
     BDR_TRY_FOR(backup_pass(b, &spec, has_base ? &base : NULL, &r), "backing up %s", spec.info.identity);
     BDR_TRY_FOR(bdr_source_check(disk->src), "%s changed while it was read", spec.info.identity);
     snprintf(name, sizeof(name), "disk%zu", index);
-    BDR_TRY(backup_describe(b, &spec, disk->name ? disk->name : name, &r, &d));
+    BDR_TRY(backup_describe(b, &spec, disk->name ? disk->name : name, index, &r, &d));
     json_array_append_new(b->disks, d);
     b->out->unreadable_bytes += r.bad_bytes;
     b->out->unreadable_ranges += r.bad_count;
@@ -252,11 +272,14 @@ static void backup_stats(struct backup *b, json_t *point, double seconds)
     r->stored_bytes = atomic_load(&s->bytes_stored);
     r->known_bytes = atomic_load(&s->bytes_known);
     r->node_bytes = atomic_load(&s->node_bytes);
+    r->healed_bytes = atomic_load(&b->meter->healed_bytes);
     json_object_set_new(stats, "read_bytes", json_integer((json_int_t)r->read_bytes));
     json_object_set_new(stats, "changed_bytes", json_integer((json_int_t)r->changed_bytes));
     json_object_set_new(stats, "new_bytes", json_integer((json_int_t)r->new_bytes));
     json_object_set_new(stats, "stored_bytes", json_integer((json_int_t)r->stored_bytes));
     json_object_set_new(stats, "map_bytes", json_integer((json_int_t)r->node_bytes));
+    if (r->healed_bytes)
+        json_object_set_new(stats, "healed_bytes", json_integer((json_int_t)r->healed_bytes));
     json_object_set_new(stats, "audited_blocks", json_integer((json_int_t)r->audited_blocks));
     json_object_set_new(stats, "audit_misses", json_integer((json_int_t)r->audit_misses));
     json_object_set_new(point, "stats", stats);
@@ -284,6 +307,36 @@ static struct bdr_err *backup_tags(const struct bdr_backup_options *opt, json_t 
     return NULL;
 }
 
+/* A copy is of the time and machine of its original. A copy of a copy names the first one, so that all know each other. */
+static void backup_inherit(const json_t *from, json_t *point)
+{
+    static const char *const members[] = {"time_ms", "host_id", "consistency", "boot_mode", "tags"};
+    const json_t *origin = json_object_get(from, "origin");
+
+    for (size_t i = 0; i < BDR_COUNT(members); i++)
+        if (json_object_get(from, members[i]))
+            json_object_set_new(point, members[i], json_deep_copy(json_object_get(from, members[i])));
+    json_object_set_new(point, "origin", json_deep_copy(origin ? origin : json_object_get(from, "id")));
+}
+
+/* Empty on a machine without an id of its own that can't keep one: then a name can't be told to be taken. */
+static struct bdr_err *backup_host_id(const struct bdr_backup_options *opt, char out[33])
+{
+    const char *inherited = json_string_value(json_object_get(opt->inherit, "host_id"));
+    struct bdr_err *err;
+
+    out[0] = 0;
+    if (inherited || opt->host_id) {
+        snprintf(out, 33, "%s", inherited ? inherited : opt->host_id);
+        return NULL;
+    }
+    err = bdr_os_machine_id("host", out);
+    if (err && err->code != BDR_NOTFOUND)
+        return bdr_err_wrap(err, BDR_AT, "finding out which machine this is; --host-id says it, too");
+    bdr_err_drop(err, "a machine without an id");
+    return NULL;
+}
+
 static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk *disks, size_t n)
 {
     BDR_AUTO(json) json_t *point = json_object();
@@ -295,10 +348,7 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     b->disks = json_array();
     BDR_NOMEM_IF_NULL(b->disks);
     json_object_set_new(point, "disks", b->disks);
-    if (b->opt->host_id)
-        snprintf(host_id, sizeof(host_id), "%s", b->opt->host_id);
-    else
-        BDR_TRY_FOR(bdr_os_machine_id("host", host_id), "finding out which machine this is (give --host-id)");
+    BDR_TRY(backup_host_id(b->opt, host_id));
     BDR_TRY(backup_tags(b->opt, point));
     BDR_TRY(backup_check_disks(disks, n, &total, &consistency));
     atomic_store(&b->meter->total_bytes, total);
@@ -309,10 +359,13 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_TRY(backup_base(b, host_id));
     /* The moment the content belongs to: no later than the first read. */
     json_object_set_new(point, "time_ms", json_integer(bdr_clock_wall_ms()));
-    json_object_set_new(point, "host_id", json_string(host_id));
+    if (host_id[0])
+        json_object_set_new(point, "host_id", json_string(host_id));
     json_object_set_new(point, "consistency", json_string(b->opt->consistency ? b->opt->consistency : consistency));
     if (b->opt->boot_mode)
         json_object_set_new(point, "boot_mode", json_string(b->opt->boot_mode));
+    if (b->opt->inherit)
+        backup_inherit(b->opt->inherit, point);
     if (b->base)
         json_object_set(point, "base", json_object_get(b->base, "id"));
     for (size_t i = 0; i < n; i++)

@@ -113,7 +113,8 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
     } else {
         BDR_TRY(bdr_session_id(p->spec->session, data, len, &id));
         same = base && !memcmp(base, &id, sizeof(id));
-        if (!same)
+        /* A full pass asks the index even for what the base has: a block that was lost since is stored again. */
+        if (!same || p->spec->mode == BDR_MAP_FULL)
             BDR_TRY_FOR(bdr_session_put(p->spec->session, BDR_BLOCK_DATA, &id, data, len, &fresh),
                         "storing the block at %llu", (unsigned long long)(block * p->block_bytes));
         bdr_map_set(it->run, block, &id);
@@ -122,6 +123,8 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
         atomic_fetch_add(&m->changed_bytes, len);
     if (fresh)
         atomic_fetch_add(&m->new_bytes, len);
+    if (fresh && same)
+        atomic_fetch_add(&m->healed_bytes, len);
     if (it->audit) {
         atomic_fetch_add(&m->audited_blocks, 1);
         pthread_mutex_lock(&p->lock);

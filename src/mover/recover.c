@@ -5,18 +5,18 @@
  * Workers take spans of the disk in order; within a span they follow the extents, so zeros are never read. One more
  * thread, the keeper, flushes the target now and then and writes down which spans were complete before that flush.
  */
-#include "recover_priv.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/pool.h"
 #include "bdr/sync.h"
+#include "recover_priv.h"
 #include <stdio.h>
 #include <string.h>
 
-#define RECOVER_SPAN (4u << 20) /* one read, one write: few system calls, and a buffer still near the caches */
+#define RECOVER_SPAN          (4u << 20) /* one read, one write: few system calls, and a buffer still near the caches */
 #define RECOVER_CHECKPOINT_MS 5000
-#define RECOVER_ZERO_ASK (UINT64_C(64) << 30) /* zeros handed out at once; a question costs what it walks over */
-#define RECOVER_WORKERS_MIN 2 /* one reads and decodes while the other is in the kernel */
+#define RECOVER_ZERO_ASK      (UINT64_C(64) << 30) /* zeros handed out at once; a question costs what it walks over */
+#define RECOVER_WORKERS_MIN   2                    /* one reads and decodes while the other is in the kernel */
 
 struct bdr_err *recover_check(const struct recover *r)
 {
@@ -81,6 +81,7 @@ static void recover_mark(struct recover *r, uint64_t first, uint64_t last, bool 
     for (uint64_t i = first; i <= last && !damaged; i++)
         recover_state_set(&r->state, i, true);
     r->fresh += last - first + 1;
+    pthread_cond_signal(&r->idle); /* the keeper looks at the clock */
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -336,9 +337,13 @@ static struct bdr_err *recover_find_state(struct recover *r, bool *out_resume)
 static struct bdr_err *recover_open(struct recover *r, bool *resume)
 {
     const struct bdr_recover_spec *spec = r->spec;
-    struct bdr_target_spec ts = {.location = spec->location, .size_bytes = bdr_disk_size(r->disk),
-                                 .sector_bytes = bdr_disk_sector_bytes(r->disk), .force = spec->force,
-                                 .resume = *resume, .direct = spec->direct, .tls_ca = spec->tls_ca,
+    struct bdr_target_spec ts = {.location = spec->location,
+                                 .size_bytes = bdr_disk_size(r->disk),
+                                 .sector_bytes = bdr_disk_sector_bytes(r->disk),
+                                 .force = spec->force,
+                                 .resume = *resume,
+                                 .direct = spec->direct,
+                                 .tls_ca = spec->tls_ca,
                                  .cancel = spec->cancel};
     struct bdr_err *err = bdr_target_open(&ts, &r->target);
 
@@ -455,8 +460,11 @@ static struct bdr_err *recover_do(struct recover *r, struct bdr_recover_result *
     recover_merge_damaged(r);
     BDR_TRY(recover_finish(r));
     *out = (struct bdr_recover_result){
-        .damaged = BDR_STEAL(r->damaged), .n_damaged = r->n_damaged, .resumed = resume,
-        .data_bytes = atomic_load(&r->progress->data_bytes), .zero_bytes = atomic_load(&r->progress->zero_bytes),
+        .damaged = BDR_STEAL(r->damaged),
+        .n_damaged = r->n_damaged,
+        .resumed = resume,
+        .data_bytes = atomic_load(&r->progress->data_bytes),
+        .zero_bytes = atomic_load(&r->progress->zero_bytes),
         .resumed_bytes = atomic_load(&r->progress->resumed_bytes),
     };
     memcpy(out->note, r->info.note, sizeof(out->note));
@@ -466,7 +474,9 @@ static struct bdr_err *recover_do(struct recover *r, struct bdr_recover_result *
 struct bdr_err *bdr_recover_run(const struct bdr_recover_spec *spec, struct bdr_recover_result *out)
 {
     struct bdr_recover_progress own = {0};
-    struct recover r = {.spec = spec, .disk = spec->disk, .progress = spec->progress ? spec->progress : &own,
+    struct recover r = {.spec = spec,
+                        .disk = spec->disk,
+                        .progress = spec->progress ? spec->progress : &own,
                         .first_differing = UINT64_MAX};
     struct bdr_err *err;
 

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STATE_MAGIC "bdr-recover "
-#define STATE_VERSION 1
+#define STATE_MAGIC    "bdr-recover "
+#define STATE_VERSION  1
 #define STATE_FILE_MAX (64u << 20)
 #define STATE_SUM_LINE 69 /* "sum " + 64 hex + newline */
 

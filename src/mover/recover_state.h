@@ -8,8 +8,8 @@
 #pragma once
 #include "bdr/err.h"
 
-#define RECOVER_SPAN_MIN (64u << 10)
-#define RECOVER_SPAN_MAX (1u << 30)
+#define RECOVER_SPAN_MIN  (64u << 10)
+#define RECOVER_SPAN_MAX  (1u << 30)
 #define RECOVER_SPANS_MAX (1u << 26) /* 8 MiB of bits: 256 TiB in spans of 4 MiB */
 
 struct recover_state {

@@ -5,8 +5,8 @@
  * Disks and network shares that lost a write are found here and not on the day the machine is needed. The content is
  * compared with the recovery point itself, which checks every block against its id once more.
  */
-#include "recover_priv.h"
 #include "bdr/bytes.h"
+#include "recover_priv.h"
 #include <string.h>
 
 static uint64_t verify_first_difference(const uint8_t *a, const uint8_t *b, size_t len)

@@ -64,6 +64,7 @@ static void point_info(const json_t *point, struct bdr_point_info *out)
                                    .disks = bdr_point_disks(point)};
     snprintf(out->id, sizeof(out->id), "%s", json_str(point, "id", ""));
     snprintf(out->host, sizeof(out->host), "%s", json_str(point, "host", ""));
+    snprintf(out->origin, sizeof(out->origin), "%s", json_str(point, "origin", ""));
     for (uint32_t i = 0; i < out->disks; i++)
         out->size_bytes += json_u64(json_array_get(json_object_get(point, "disks"), i), "size", 0);
 }

@@ -5,7 +5,9 @@
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/osproc.h"
+#include "lock.h"
 #include "mark.h"
+#include "move.h"
 #include "presence.h"
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +16,6 @@
 #define PRUNE_SMALL_MIN 8               /* merging fewer small packs than this is not worth it */
 #define PRUNE_LEFTOVER_MS (60u * 60000u) /* on stores that can't tell whether a writer lives */
 #define PRUNE_CLOCK_SLACK_MS (10 * 60000)
-#define LOCK_KEY "locks/prune"
 
 enum fate { FATE_KEEP, FATE_DEAD, FATE_REWRITE, FATE_CONDEMNED, FATE_READY };
 
@@ -29,10 +30,8 @@ struct prune {
     json_t *ready;          /* owned; keys of condemned sets whose sessions have all ended */
     json_t *ready_names;    /* owned; their packs, as object members */
     int64_t oldest_ms;      /* wall time when the oldest open session began; INT64_MAX: none */
-    void *lock;
-    bool locked;
-    struct bdr_pack_writer *pack[BDR_PACK_CLASSES]; /* owned; being filled with moved blocks */
-    struct bdr_unpacker *unpack;                    /* owned */
+    struct bdr_lock lock;
+    struct bdr_move move;
 };
 
 static void prune_phase(struct prune *p, const char *phase)
@@ -41,70 +40,15 @@ static void prune_phase(struct prune *p, const char *phase)
         atomic_store(&p->opt->meter->phase, phase);
 }
 
-/* ---- one prune at a time ---- */
-
-static struct bdr_err *lock_take(struct prune *p)
-{
-    for (int attempt = 0; attempt < 3; attempt++) {
-        BDR_AUTO(json) json_t *mine = json_object();
-        BDR_AUTO(json) json_t *other = NULL;
-        char proc[BDR_PROC_CHARS];
-        bool held = false, known = false, alive = true;
-        struct bdr_store_stat st;
-        struct bdr_err *err;
-
-        BDR_NOMEM_IF_NULL(mine);
-        BDR_TRY(bdr_os_process_name(proc));
-        json_object_set_new(mine, "process", json_string(proc));
-        json_object_set_new(mine, "session", json_string(p->presence.id));
-        err = bdr_repo_save(p->r, BDR_ENV_LOCK, LOCK_KEY, mine, BDR_PUT_EXCL);
-        if (!err) {
-            p->locked = true;
-            return bdr_store_hold(p->r->store, LOCK_KEY, &p->lock);
-        }
-        if (err->code != BDR_EXISTS)
-            return err;
-        bdr_err_drop(err, "is its holder alive?");
-        err = bdr_store_stat(p->r->store, LOCK_KEY, &st);
-        if (!err)
-            err = bdr_repo_load(p->r, BDR_ENV_LOCK, LOCK_KEY, &other);
-        if (err && err->code == BDR_NOTFOUND) {
-            bdr_err_drop(err, "it has just ended");
-            continue;
-        }
-        if (err && err->code != BDR_CORRUPT && err->code != BDR_INVAL)
-            return err;
-        bdr_err_drop(err, "a torn lock is judged by its age");
-        err = bdr_store_held(p->r->store, LOCK_KEY, &held);
-        if (!err && held)
-            BDR_FAIL(BDR_BUSY, 0, "another prune is running (process %s); wait for it", json_str(other, "process", "?"));
-        bdr_err_drop(err, "this store can't tell");
-        BDR_TRY(bdr_os_process_alive(json_str(other, "process", ""), &known, &alive));
-        /* A lock's session is renewed while its prune lives, which other machines can see. */
-        if (!known)
-            BDR_TRY(bdr_presence_alive(p->r, json_str(other, "session", "-"), &alive));
-        if (alive && st.now_ms - st.modified_ms < (int64_t)BDR_PRESENCE_STALE_MS)
-            BDR_FAIL(BDR_BUSY, 0, "another prune is running (process %s); wait for it", json_str(other, "process", "?"));
-        BDR_TRY(bdr_store_remove(p->r->store, LOCK_KEY));
-    }
-    BDR_FAIL(BDR_BUSY, 0, "another prune keeps taking the lock; try again later");
-}
-
 static void prune_end(struct prune *p)
 {
-    for (int c = 0; c < BDR_PACK_CLASSES; c++)
-        bdr_pack_abandon(p->pack[c]);
-    bdr_unpacker_free(p->unpack);
+    bdr_move_end(&p->move);
     bdr_mark_free(p->mark);
     json_decref(p->ready);
     json_decref(p->ready_names);
     free(p->fate);
     free(p->moved);
-    if (p->locked) {
-        bdr_err_drop(bdr_store_remove(p->r->store, LOCK_KEY), "a dead prune's lock is noticed by the next");
-        if (p->lock)
-            bdr_store_release(p->r->store, p->lock);
-    }
+    bdr_lock_drop(p->r, &p->lock);
     bdr_presence_end(p->r, &p->presence);
 }
 
@@ -242,36 +186,6 @@ static struct bdr_err *prune_decide(struct prune *p)
 
 /* ---- rewriting ---- */
 
-static struct bdr_err *move_commit(struct prune *p, int cls)
-{
-    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
-    struct bdr_pack_info info;
-
-    if (!p->pack[cls])
-        return NULL;
-    BDR_TRY(bdr_pack_commit(BDR_STEAL(p->pack[cls]), &info, &rows));
-    return bdr_index_add(p->r->index, &info, rows);
-}
-
-static struct bdr_err *move_row(struct prune *p, const struct bdr_index_pack *from, const struct bdr_pack_row *row,
-                                const uint8_t *body)
-{
-    int cls = from->info.cls;
-    BDR_AUTO(mem) uint8_t *plain = malloc((size_t)row->stored + row->raw);
-    size_t len = 0;
-
-    BDR_NOMEM_IF_NULL(plain);
-    /* Decoded and checked first: a rewrite must not give damage a fresh checksum. */
-    BDR_TRY(bdr_unpack(p->unpack, from->info.salt, row, body, plain + row->stored));
-    BDR_TRY(bdr_unpack_seal(p->unpack, from->info.salt, row, body, plain, &len));
-    if (!p->pack[cls])
-        BDR_TRY(bdr_pack_begin(&p->r->env, (enum bdr_pack_class)cls, &p->pack[cls]));
-    BDR_TRY(bdr_pack_add(p->pack[cls], &row->id, (enum bdr_codec)row->codec, plain, len, row->raw));
-    if (bdr_pack_bytes(p->pack[cls]) >= p->r->pack_bytes)
-        BDR_TRY(move_commit(p, cls));
-    return NULL;
-}
-
 static struct bdr_err *move_pack(struct prune *p, size_t i)
 {
     const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
@@ -293,7 +207,7 @@ static struct bdr_err *move_pack(struct prune *p, size_t i)
         BDR_TRY(bdr_store_get(p->r->store, key, rows[row].off, body, rows[row].stored, &got));
         if (got != rows[row].stored)
             BDR_FAIL(BDR_CORRUPT, 0, "%s is cut short", key);
-        BDR_TRY_FOR(move_row(p, pack, &rows[row], body), "%s at %u", key, rows[row].off);
+        BDR_TRY_FOR(bdr_move_row(&p->move, &pack->info, &rows[row], body), "%s at %u", key, rows[row].off);
     }
     return NULL;
 }
@@ -318,9 +232,7 @@ static struct bdr_err *prune_rewrite(struct prune *p)
             atomic_fetch_add(&p->opt->meter->done, bdr_mark_pack(p->mark, i)->info.size_bytes);
         p->out->packs_rewritten++;
     }
-    for (int c = 0; c < BDR_PACK_CLASSES; c++)
-        BDR_TRY(move_commit(p, c));
-    return NULL;
+    return bdr_move_commit(&p->move);
 }
 
 /* ---- condemning and deleting ---- */
@@ -445,7 +357,7 @@ static struct bdr_err *prune_go(struct prune *p)
     uint64_t fresh = 0;
 
     BDR_TRY(bdr_presence_begin(p->r, "prune", &p->presence));
-    BDR_TRY(lock_take(p));
+    BDR_TRY(bdr_lock_take(p->r, p->presence.id, &p->lock));
     prune_phase(p, "reading the index");
     BDR_TRY(prune_condemned(p));
     BDR_TRY(prune_ready(p));
@@ -478,7 +390,7 @@ static struct bdr_err *prune_go(struct prune *p)
         return NULL;
     BDR_TRY(prune_finish_ready(p));
     prune_phase(p, "rewriting half-empty packs");
-    BDR_TRY(bdr_unpacker_new(&p->r->env, repo_id_key(p->r), &p->unpack));
+    BDR_TRY(bdr_move_begin(p->r, &p->move));
     BDR_TRY(prune_rewrite(p));
     prune_phase(p, "removing");
     BDR_TRY(prune_condemn(p));
@@ -496,7 +408,8 @@ struct bdr_err *bdr_prune(struct bdr_repo *repo, const struct bdr_prune_options 
     err = prune_go(&p);
     prune_end(&p);
     BDR_TRY(err);
-    /* Rewritten packs are counted as removed, too; what they became was not there before. */
+    /* What the rewritten packs became takes space again. */
+    r.bytes_freed -= BDR_MIN(r.bytes_freed, p.move.written_bytes);
     *out = r;
     return NULL;
 }

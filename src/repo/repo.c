@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define REPO_FORMAT 1
-#define REPO_BLOCK_DEFAULT (128u << 10) /* docs/formats/block-size.md has the measurements */
+#define REPO_BLOCK_DEFAULT (256u << 10) /* docs/formats/block-size.md has the measurements */
 #define REPO_PACK_DEFAULT (32u << 20)
 
 struct bdr_err *bdr_repo_load(struct bdr_repo *r, enum bdr_envelope_kind kind, const char *key, json_t **out)
@@ -56,7 +56,7 @@ struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_option
     uint8_t id[16];
     char hex[33], key_id[33];
     enum bdr_codec codec = BDR_CODEC_ZSTD;
-    int level = 1;
+    int level = 2;
     uint32_t block = opt->block_bytes ? opt->block_bytes : REPO_BLOCK_DEFAULT;
     uint32_t pack = opt->pack_bytes ? opt->pack_bytes : REPO_PACK_DEFAULT;
 
@@ -318,7 +318,8 @@ static struct bdr_err *repo_sync(struct bdr_repo *r, void (*on_bad)(void *, cons
      * removed in between is noticed the next time. The other order would forget a new pack. */
     BDR_TRY(bdr_index_packs(r->index, &have, &n));
     BDR_TRY_FOR(bdr_store_list(r->store, "packs/", pack_names_add, &in_store), "listing the packs");
-    qsort(in_store.name, in_store.n, 16, name_cmp);
+    if (in_store.n)
+        qsort(in_store.name, in_store.n, 16, name_cmp);
     for (size_t i = 0; i < n; i++) {
         if (in_store.n && bsearch(have[i].info.name, in_store.name, in_store.n, 16, name_cmp))
             continue;

@@ -16,6 +16,7 @@
 #include "idset.h"
 #include "bdr/point.h"
 #include "presence.h"
+#include "session_i.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -354,7 +355,7 @@ static struct bdr_err *session_known(struct bdr_session *s, const struct bdr_id 
 }
 
 static struct bdr_err *session_put(struct bdr_session *s, enum bdr_block_class cls, const struct bdr_id *id,
-                                   const void *data, size_t len, bool *out_new)
+                                   const void *data, size_t len, bool again, bool *out_new)
 {
     struct session_slot *slot = NULL;
     bool known = false, fresh = false;
@@ -362,7 +363,7 @@ static struct bdr_err *session_put(struct bdr_session *s, enum bdr_block_class c
     size_t stored = 0;
 
     *out_new = false;
-    if (!bdr_idset_has(s->pending, id))
+    if (!again && !bdr_idset_has(s->pending, id))
         BDR_TRY(session_known(s, id, &known));
     if (!known)
         BDR_TRY(bdr_idset_add(s->pending, id, &fresh));
@@ -394,10 +395,23 @@ struct bdr_err *bdr_session_put(struct bdr_session *s, enum bdr_block_class cls,
 {
     bool fresh;
 
-    BDR_TRY(session_fail(s, session_put(s, cls, id, data, len, &fresh)));
+    BDR_TRY(session_fail(s, session_put(s, cls, id, data, len, false, &fresh)));
     if (out_new)
         *out_new = fresh;
     return NULL;
+}
+
+struct bdr_err *bdr_session_put_again(struct bdr_session *s, enum bdr_block_class cls, const struct bdr_id *id,
+                                      const void *data, size_t len)
+{
+    bool ignored;
+
+    return session_fail(s, session_put(s, cls, id, data, len, true, &ignored));
+}
+
+struct bdr_err *bdr_session_check(struct bdr_session *s)
+{
+    return session_fail(s, bdr_presence_check(s->repo, &s->presence));
 }
 
 struct bdr_err *bdr_session_renew(struct bdr_session *s)

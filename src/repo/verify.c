@@ -12,6 +12,7 @@
 #include "node.h"
 #include "presence.h"
 #include "reader.h"
+#include "verify.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -88,12 +89,6 @@ static void verify_one_free(struct verify_one *o)
     free(o->rows);
 }
 
-/* What says that bytes are lost. IO: a bad sector under the repository. */
-static bool verify_is_damage(const struct bdr_err *err)
-{
-    return err->code == BDR_CORRUPT || err->code == BDR_VERSION || err->code == BDR_IO || err->code == BDR_RANGE;
-}
-
 /* Takes the error of one row. */
 static struct bdr_err *verify_bad_row(struct verify *v, struct verify_one *o, const struct bdr_pack_row *row,
                                       struct bdr_err *err)
@@ -128,7 +123,7 @@ static struct bdr_err *verify_piece(struct verify *v, struct verify_buf *b, stru
             BDR_TRY(verify_piece(v, b, o, i, i + 1, out_gone));
         return NULL;
     }
-    if (err && !verify_is_damage(err))
+    if (err && !bdr_verify_is_damage(err))
         return err;
     for (uint32_t i = from; i < to; i++) {
         const struct bdr_pack_row *row = &o->rows[i];
@@ -146,7 +141,7 @@ static struct bdr_err *verify_piece(struct verify *v, struct verify_buf *b, stru
         v->out->blocks++;
         v->out->bytes += row->stored;
         pthread_mutex_unlock(&v->lock);
-        if (e && !verify_is_damage(e)) {
+        if (e && !bdr_verify_is_damage(e)) {
             bdr_err_free(err);
             return e;
         }
@@ -198,7 +193,7 @@ static struct bdr_err *verify_table(struct verify *v, struct verify_one *o, bool
         err = verify_index(v, o);
     if (!err)
         return NULL;
-    if (err->code != BDR_NOTFOUND && !verify_is_damage(err))
+    if (err->code != BDR_NOTFOUND && !bdr_verify_is_damage(err))
         return err;
     struct bdr_err *e = verify_is_gone(v, o, out_gone);
     if (e || *out_gone) {
@@ -338,7 +333,7 @@ static struct bdr_err *verify_block(struct verify *v, const struct bdr_id *id, u
     BDR_NOMEM_IF_NULL(buf);
     size_t len = 0;
     struct bdr_err *err = bdr_block_read(v->r, id, buf, BDR_BLOCK_MAX_BYTES, &len);
-    if (err && !verify_is_damage(err))
+    if (err && !bdr_verify_is_damage(err))
         return err;
     if (err)
         *out_what = err->code == BDR_IO ? "the block can't be read from the store" : "the block is damaged";
@@ -364,7 +359,7 @@ static struct bdr_err *verify_tree(struct verify *v, const struct verify_disk *d
     node = malloc(sizeof(*node));
     BDR_NOMEM_IF_NULL(node);
     err = bdr_node_read(v->r, id, level, node);
-    if (err && verify_is_damage(err)) {
+    if (err && bdr_verify_is_damage(err)) {
         bdr_err_drop(err, "listed");
         *out_clean = false;
         return verify_damage(v, d, first * bs, span * BDR_FANOUT * bs, "a node of the map is damaged or missing");
@@ -517,6 +512,14 @@ static struct bdr_err *verify_go(struct verify *v)
 
 struct bdr_err *bdr_verify(struct bdr_repo *repo, const struct bdr_verify_options *opt, struct bdr_verify_result *out)
 {
+    BDR_AUTO(idset) struct bdr_idset *bad = NULL;
+
+    return bdr_verify_find(repo, opt, out, &bad);
+}
+
+struct bdr_err *bdr_verify_find(struct bdr_repo *repo, const struct bdr_verify_options *opt,
+                                struct bdr_verify_result *out, struct bdr_idset **out_bad)
+{
     struct bdr_verify_result r = {0};
     struct verify v = {.r = repo, .opt = opt, .out = &r};
     struct bdr_err *err;
@@ -524,15 +527,16 @@ struct bdr_err *bdr_verify(struct bdr_repo *repo, const struct bdr_verify_option
     pthread_mutex_init(&v.lock, NULL);
     err = verify_go(&v);
     pthread_mutex_destroy(&v.lock);
-    bdr_idset_free(v.bad);
     bdr_idset_free(v.clean);
     bdr_err_free(v.failed);
     free(v.pack);
     if (err) {
+        bdr_idset_free(v.bad);
         bdr_verify_free(&r);
         return err;
     }
     *out = r;
+    *out_bad = v.bad;
     return NULL;
 }
 

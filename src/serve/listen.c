@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define LISTEN_BACKLOG 64
-#define LISTEN_SLICE_MS 50
+#define LISTEN_BACKLOG   64
+#define LISTEN_SLICE_MS  50
+#define LISTEN_POLITE_MS 500 /* how long to wait for a greeting that we only answer */
 
 void serve_listen_close(struct serve_listen *l, bool gone)
 {
@@ -26,11 +27,40 @@ void serve_listen_close(struct serve_listen *l, bool gone)
     }
 }
 
+struct bdr_err *serve_listen_greet(int fd, uint64_t ms, const struct bdr_cancel *cancel, bool *out_answers)
+{
+    /* doc/proto.md, also before TLS: the server's magic, "IHAVEOPT", flags; our flags, then NBD_OPT_ABORT. */
+    static const char bye[20] = "\0\0\0\1"
+                                "IHAVEOPT"
+                                "\0\0\0\2"
+                                "\0\0\0";
+    uint64_t end = bdr_clock_mono_ms() + ms, now;
+    struct timeval limit = {.tv_sec = 1};
+    char got[18] = {0}, answer[20];
+
+    *out_answers = false;
+    while ((now = bdr_clock_mono_ms()) < end) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        BDR_TRY(bdr_cancel_check(cancel));
+        if (poll(&p, 1, (int)BDR_MIN(end - now, (uint64_t)LISTEN_SLICE_MS)) <= 0)
+            continue;
+        if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)))
+            BDR_FAIL_ERRNO("preparing a socket");
+        *out_answers = recv(fd, got, sizeof(got), MSG_WAITALL) == sizeof(got) && !memcmp(got, "NBDMAGIC", 8);
+        if (*out_answers && send(fd, bye, sizeof(bye), MSG_NOSIGNAL) == sizeof(bye))
+            (void)!recv(fd, answer, sizeof(answer), MSG_WAITALL); /* what becomes of it does not matter */
+        return NULL;
+    }
+    return NULL;
+}
+
 /* A socket file left by a server that was killed refuses connections; one in use accepts or is full. */
 static struct bdr_err *listen_clear_stale(const char *path, const struct sockaddr_un *addr)
 {
     BDR_AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct stat st;
+    int failed;
 
     if (fd < 0)
         BDR_FAIL_ERRNO("making a socket");
@@ -38,10 +68,17 @@ static struct bdr_err *listen_clear_stale(const char *path, const struct sockadd
         return NULL;
     if (!S_ISSOCK(st.st_mode))
         BDR_FAIL(BDR_EXISTS, 0, "%s exists and is not a socket; choose another path", path);
-    if (!connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) || errno == EAGAIN)
+    failed = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? errno : 0;
+    if (!failed) {
+        bool answers;
+
+        fcntl(fd, F_SETFL, 0); /* no longer non-blocking */
+        bdr_err_drop(serve_listen_greet(fd, LISTEN_POLITE_MS, NULL, &answers), "somebody listens, whatever it says");
+    }
+    if (!failed || failed == EAGAIN)
         BDR_FAIL(BDR_BUSY, 0, "somebody already serves on %s; stop that or choose another path", path);
-    if (errno != ECONNREFUSED)
-        BDR_FAIL_ERRNO("looking who listens on %s", path);
+    if (failed != ECONNREFUSED)
+        BDR_FAIL(bdr_code_of_errno(failed), failed, "looking who listens on %s", path);
     if (unlink(path) && errno != ENOENT)
         BDR_FAIL_ERRNO("removing the stale socket %s", path);
     return NULL;
@@ -193,15 +230,10 @@ struct bdr_err *serve_listen_open(const char *where, struct serve_listen *out)
     return strchr(where, '/') ? listen_unix(where, out) : listen_tcp(where, out);
 }
 
-struct bdr_err *serve_listen_greeting(const struct serve_listen *l, uint64_t ms, const struct bdr_cancel *cancel,
-                                      bool *out_answers)
+struct bdr_err *serve_listen_connect(const struct serve_listen *l, int *out_fd)
 {
-    /* doc/proto.md, also before TLS: the server's magic, "IHAVEOPT", flags; our flags, then NBD_OPT_ABORT: good-bye. */
-    static const char bye[20] = "\0\0\0\1" "IHAVEOPT" "\0\0\0\2" "\0\0\0";
-    uint64_t end = bdr_clock_mono_ms() + ms, now;
     struct sockaddr_storage sa;
     socklen_t len = sizeof(sa);
-    char got[18] = {0}, bye_room[20]; /* the answer to good-bye */
     BDR_AUTO(fd) int fd = -1;
 
     if (getsockname(l->fds[0], (struct sockaddr *)&sa, &len))
@@ -210,18 +242,6 @@ struct bdr_err *serve_listen_greeting(const struct serve_listen *l, uint64_t ms,
     /* The kernel completes it: we listen ourselves, so there is no waiting. */
     if (fd < 0 || connect(fd, (struct sockaddr *)&sa, len))
         BDR_FAIL_ERRNO("connecting to our own socket");
-    *out_answers = false;
-    while ((now = bdr_clock_mono_ms()) < end) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-
-        BDR_TRY(bdr_cancel_check(cancel));
-        if (poll(&p, 1, (int)BDR_MIN(end - now, (uint64_t)LISTEN_SLICE_MS)) <= 0)
-            continue;
-        *out_answers = recv(fd, got, sizeof(got), MSG_WAITALL) == sizeof(got) && !memcmp(got, "NBDMAGIC", 8);
-        /* Polite, so that its log stays clean; what becomes of it does not matter. */
-        if (*out_answers && send(fd, bye, sizeof(bye), MSG_NOSIGNAL) == sizeof(bye))
-            (void)!recv(fd, bye_room, sizeof(bye_room), MSG_WAITALL);
-        return NULL;
-    }
+    *out_fd = bdr_fd_steal(&fd);
     return NULL;
 }

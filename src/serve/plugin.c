@@ -19,8 +19,8 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #define PLUGIN_CACHE_BYTES (128u << 20)
-#define PLUGIN_READAHEAD 16             /* blocks */
-#define PLUGIN_MAX_REQUEST (32u << 20)  /* what every client may send: the protocol's advice, doc/proto.md */
+#define PLUGIN_READAHEAD   16          /* blocks */
+#define PLUGIN_MAX_REQUEST (32u << 20) /* what every client may send: the protocol's advice, doc/proto.md */
 
 static struct {
     char *repo_url, *point, *passphrase_file, *key_file, *cache_dir; /* owned */
@@ -79,7 +79,8 @@ static int plugin_config(const char *key, const char *value)
     if (!strcmp(key, "readahead"))
         return plugin_number(&plugin.readahead, value, false, 4096);
     nbdkit_error("unknown parameter '%s'; there are repo, point, disk, passphrase-file, key-file, cache-dir, "
-                 "cache-size and readahead", key);
+                 "cache-size and readahead",
+                 key);
     return -1;
 }
 
@@ -97,8 +98,10 @@ static int plugin_config_complete(void)
 /* After the fork: the repository may have threads and connections. */
 static int plugin_after_fork(void)
 {
-    struct bdr_repo_options opt = {.passphrase_file = plugin.passphrase_file, .key_file = plugin.key_file,
-                                   .cache_dir = plugin.cache_dir, .read_only = true};
+    struct bdr_repo_options opt = {.passphrase_file = plugin.passphrase_file,
+                                   .key_file = plugin.key_file,
+                                   .cache_dir = plugin.cache_dir,
+                                   .read_only = true};
     struct bdr_disk_options disk_opt = {.cache_bytes = plugin.cache_bytes, .readahead = (uint32_t)plugin.readahead};
     struct bdr_point_info point;
     struct bdr_err *err = bdr_repo_open(plugin.repo_url, &opt, &plugin.repo);
@@ -203,12 +206,20 @@ static struct nbdkit_plugin nbdkit_bdr = {
                    "cache-size=SIZE        decoded blocks kept in memory; 128M if absent\n"
                    "readahead=BLOCKS       fetched ahead of a sequential reader; 16 if absent",
     .magic_config_key = "repo",
-    .config = plugin_config, .config_complete = plugin_config_complete, .after_fork = plugin_after_fork,
+    .config = plugin_config,
+    .config_complete = plugin_config_complete,
+    .after_fork = plugin_after_fork,
     .unload = plugin_unload,
-    .open = plugin_open, .get_size = plugin_get_size, .block_size = plugin_block_size,
-    .can_multi_conn = plugin_yes, .can_extents = plugin_yes, .can_cache = plugin_can_cache,
-    .pread = plugin_pread, .extents = plugin_extents,
+    .open = plugin_open,
+    .get_size = plugin_get_size,
+    .block_size = plugin_block_size,
+    .can_multi_conn = plugin_yes,
+    .can_extents = plugin_yes,
+    .can_cache = plugin_can_cache,
+    .pread = plugin_pread,
+    .extents = plugin_extents,
     .errno_is_preserved = 0,
 };
 
+struct nbdkit_plugin *plugin_init(void); /* the macro below defines it without a prototype */
 NBDKIT_REGISTER_PLUGIN(nbdkit_bdr)

@@ -230,7 +230,7 @@ struct bdr_err *bdr_source_open(const struct bdr_source_spec *spec, struct bdr_s
     BDR_TRY(open_check_spec(drv, spec));
     own.changed_extents = NULL;
     BDR_TRY(drv->open(&own, &src));
-    BDR_TRY_FOR(source_ready(src, drv), "opening %s", spec->location);
+    BDR_TRY_FOR(bdr_source_ready(src, drv), "opening %s", spec->location);
     if (spec->changed_extents)
         BDR_TRY(source_wrap_changed(&src, spec->changed_extents));
     *out = BDR_STEAL(src);

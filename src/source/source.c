@@ -52,7 +52,7 @@ static struct bdr_err *source_check_info(const struct bdr_source_driver *drv, st
     return NULL;
 }
 
-struct bdr_err *source_ready(struct bdr_source *src, const struct bdr_source_driver *drv)
+struct bdr_err *bdr_source_ready(struct bdr_source *src, const struct bdr_source_driver *drv)
 {
     struct bdr_source_info info = {.sector_bytes = 512, .align_bytes = 512, .max_inflight = 1};
     struct bdr_source_core *core;

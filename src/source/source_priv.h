@@ -7,11 +7,6 @@
 #pragma once
 #include "bdr/source.h"
 
-/*
- * Makes a freshly opened driver (or wrapper) callable: sets drv, asks for its info once, checks it.
- * On failure `src` stays the caller's, to be closed with bdr_source_close.
- */
-bdr_ret source_ready(struct bdr_source *src, const struct bdr_source_driver *drv);
 /* The info of a ready source; constant for its life. */
 const struct bdr_source_info *source_known(const struct bdr_source *src);
 

@@ -41,10 +41,10 @@ static const struct bdr_target_driver *target_pick(const char *location, const c
         const struct bdr_target_driver *drv;
         bool url; /* the driver wants it with the scheme */
     } rows[] = {
-        {"raw:", &bdr_target_raw, false},     {"file:", &bdr_target_raw, false},
+        {"raw:", &bdr_target_raw, false},           {"file:", &bdr_target_raw, false},
         {"blockdev:", &bdr_target_blockdev, false}, {"qcow2:", &bdr_target_qcow2, false},
-        {"null:", &bdr_target_null, false},   {"nbd://", &bdr_target_nbd, true},
-        {"nbds://", &bdr_target_nbd, true},   {"nbd+unix://", &bdr_target_nbd, true},
+        {"null:", &bdr_target_null, false},         {"nbd://", &bdr_target_nbd, true},
+        {"nbds://", &bdr_target_nbd, true},         {"nbd+unix://", &bdr_target_nbd, true},
         {"nbds+unix://", &bdr_target_nbd, true},
     };
     struct stat st;

@@ -10,7 +10,7 @@ extern const struct bdr_target_driver bdr_target_nbd;
 extern const struct bdr_target_driver bdr_target_null;
 
 #define TARGET_DIRECT_ALIGN 4096u /* fits every logical sector and the memory alignment of O_DIRECT, open(2) */
-#define TARGET_ZEROS_BYTES (1u << 20)
+#define TARGET_ZEROS_BYTES  (1u << 20)
 
 /* TARGET_ZEROS_BYTES zeros, page-aligned, never written to. */
 const void *target_zeros(void);

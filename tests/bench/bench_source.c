@@ -2,7 +2,8 @@
 /*
  * bench_source.c - how fast a source reads, start to end, whatever the driver.
  *
- * Usage: bench-source LOCATION [READERS [READ_BYTES [LIMIT]]]; prints one line of JSON. Readers take turns at the next piece.
+ * Usage: bench-source LOCATION [READERS [READ_BYTES [LIMIT]]]; prints one line of JSON. Readers take turns at the next
+ * piece.
  */
 #include "bdr/bytes.h"
 #include "bdr/clock.h"

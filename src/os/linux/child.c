@@ -8,12 +8,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define CHILD_FIRST_FD 3    /* SD_LISTEN_FDS_START */
-#define CHILD_SLICE_MS 50   /* how late a cancel may be noticed */
-#define CHILD_TERM_MS 10000 /* after SIGTERM: qemu-nbd writes its metadata back */
+#define CHILD_FIRST_FD 3     /* SD_LISTEN_FDS_START */
+#define CHILD_SLICE_MS 50    /* how late a cancel may be noticed */
+#define CHILD_TERM_MS  10000 /* after SIGTERM: qemu-nbd writes its metadata back */
 
 extern char **environ;
 
@@ -32,6 +33,7 @@ static char *child_find(const char *name)
     const char *path = getenv("PATH");
     BDR_AUTO(mem) char *copy = NULL;
     char *save = NULL, *full = NULL;
+    struct stat st;
 
     if (strchr(name, '/'))
         return strdup(name);
@@ -41,7 +43,7 @@ static char *child_find(const char *name)
     for (char *dir = strtok_r(copy, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
         if (asprintf(&full, "%s/%s", dir, name) < 0)
             return NULL;
-        if (!access(full, X_OK))
+        if (!stat(full, &st) && S_ISREG(st.st_mode) && !access(full, X_OK)) /* a folder of that name is "executable" */
             return full;
         free(full);
     }

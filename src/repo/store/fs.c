@@ -14,7 +14,7 @@
 #include "drivers.h"
 #include "fdcache.h"
 #include "fslist.h"
-#include <dirent.h>
+#include "fstemp.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -33,17 +33,12 @@ struct fs_store {
     struct bdr_dirsync *dirs;
     const struct bdr_cancel *cancel;
     int64_t clock_ahead_ms; /* of the file server's clock before ours; 0 on a local file system */
-    char boot[9];
-};
-
-struct fs_temp {
-    int fd;     /* -1: none */
-    char *path; /* owned; NULL when it has its final name */
+    char *tmp;              /* owned; the folder of temp files */
 };
 
 struct fs_writer {
     struct bdr_store_writer base;
-    struct fs_temp temp;
+    struct bdr_fstemp temp;
     uint64_t size_bytes, flushed_bytes;
     char key[];
 };
@@ -74,96 +69,8 @@ static struct bdr_err *fs_folder(const char *key, char **out)
     return NULL;
 }
 
-/* ---- temp files ---- */
-
-static void fs_temp_end(struct fs_temp *temp)
-{
-    if (temp->path)
-        unlink(temp->path);
-    if (temp->fd >= 0)
-        close(temp->fd);
-    free(temp->path);
-    *temp = (struct fs_temp){.fd = -1};
-}
-
-/* Makes one temp file; *out_raced: a sweep took it between our open and our lock, make another. */
-static struct bdr_err *fs_temp_try(const struct fs_store *fs, const char *folder, struct fs_temp *temp, bool *out_raced)
-{
-    char random[17];
-    uint64_t r;
-    struct stat sb;
-
-    BDR_TRY(bdr_os_random(&r, sizeof(r)));
-    bdr_hex(&r, sizeof(r), random);
-    if (asprintf(&temp->path, "%s/%s-%d-%s", folder, fs->boot, (int)getpid(), random) < 0) {
-        temp->path = NULL;
-        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
-    }
-    temp->fd = open(temp->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (temp->fd < 0 && errno == ENOENT) {
-        if (mkdir(folder, 0700) && errno != EEXIST)
-            BDR_FAIL_ERRNO("making folder %s", folder);
-        temp->fd = open(temp->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    }
-    if (temp->fd < 0) {
-        int saved = errno;
-
-        free(BDR_STEAL(temp->path));
-        errno = saved;
-        BDR_FAIL_ERRNO("making a temporary file in %s", folder);
-    }
-    if (flock(temp->fd, LOCK_EX) || fstat(temp->fd, &sb))
-        BDR_FAIL_ERRNO("locking %s", temp->path);
-    *out_raced = sb.st_nlink == 0;
-    return NULL;
-}
-
-static struct bdr_err *fs_temp_begin(const struct fs_store *fs, struct fs_temp *out)
-{
-    BDR_AUTO(mem) char *folder = NULL;
-    bool raced = true;
-
-    BDR_TRY(fs_path(fs, BDR_STORE_TMP, &folder));
-    while (raced) {
-        struct fs_temp temp = {.fd = -1};
-        struct bdr_err *err = fs_temp_try(fs, folder, &temp, &raced);
-
-        if (err || raced) {
-            fs_temp_end(&temp);
-            BDR_TRY(err);
-            continue;
-        }
-        *out = temp;
-    }
-    return NULL;
-}
-
-/* One attempt to give the temp file its name. With EXCL, rename does not replace; where the file system can't do that
- * (NFS), link does: on an error that it may have had to repeat, the link count says whether it was ours that won. */
-static int fs_rename(struct fs_temp *temp, const char *path, int flags)
-{
-    struct stat sb;
-
-    if (!(flags & BDR_PUT_EXCL))
-        return rename(temp->path, path);
-    if (!renameat2(AT_FDCWD, temp->path, AT_FDCWD, path, RENAME_NOREPLACE))
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
-        return -1;
-    if (link(temp->path, path)) {
-        int saved = errno;
-
-        if (fstat(temp->fd, &sb) || sb.st_nlink != 2) {
-            errno = saved;
-            return -1;
-        }
-    }
-    unlink(temp->path);
-    return 0;
-}
-
 /* The temp file's bytes become the object `key`, durably. */
-static struct bdr_err *fs_publish(struct fs_store *fs, struct fs_temp *temp, const char *key, int flags)
+static struct bdr_err *fs_publish(struct fs_store *fs, struct bdr_fstemp *temp, const char *key, int flags)
 {
     BDR_AUTO(mem) char *path = NULL, *folder = NULL;
     int rc = -1;
@@ -174,7 +81,7 @@ static struct bdr_err *fs_publish(struct fs_store *fs, struct fs_temp *temp, con
         BDR_FAIL_ERRNO("syncing %s", temp->path);
     for (int attempt = 0; attempt < 2 && rc; attempt++) {
         BDR_TRY(bdr_dirsync_make(fs->dirs, folder));
-        rc = fs_rename(temp, path, flags);
+        rc = bdr_fstemp_rename(temp, path, flags & BDR_PUT_EXCL);
         if (rc && errno != ENOENT)
             break;
         if (rc)
@@ -242,15 +149,15 @@ static bool fs_is_remote(const char *path)
 /* A file server stamps files with its own clock: let it stamp one and compare. */
 static struct bdr_err *fs_learn_clock(struct fs_store *fs)
 {
-    struct fs_temp temp = {.fd = -1};
+    struct bdr_fstemp temp = {.fd = -1};
     struct stat sb;
     int rc;
 
-    BDR_TRY(fs_temp_begin(fs, &temp));
+    BDR_TRY(bdr_fstemp_begin(fs->tmp, &temp));
     rc = pwrite(temp.fd, "t", 1, 0) == 1 && !fdatasync(temp.fd) ? fstat(temp.fd, &sb) : -1;
     if (!rc)
         fs->clock_ahead_ms = (int64_t)sb.st_mtim.tv_sec * 1000 + sb.st_mtim.tv_nsec / 1000000 - bdr_clock_wall_ms();
-    fs_temp_end(&temp);
+    bdr_fstemp_end(&temp);
     if (rc)
         BDR_FAIL_ERRNO("asking the file server of %s for its time", fs->base.url);
     return NULL;
@@ -262,19 +169,8 @@ static void fs_close(struct bdr_store *st)
 
     bdr_fdcache_free(fs->fds);
     bdr_dirsync_free(fs->dirs);
+    free(fs->tmp);
     free(fs);
-}
-
-static struct bdr_err *fs_boot_id(char out[9])
-{
-    BDR_AUTO(mem) char *id = NULL;
-    size_t len = 0;
-
-    BDR_TRY(bdr_os_read_file("/proc/sys/kernel/random/boot_id", 64, &id, &len));
-    memset(out, '0', 8);
-    memcpy(out, id, BDR_MIN(len, 8));
-    out[8] = 0;
-    return NULL;
 }
 
 static struct bdr_err *fs_fill(struct fs_store *fs, const char *url, const struct bdr_store_options *opt)
@@ -294,7 +190,7 @@ static struct bdr_err *fs_fill(struct fs_store *fs, const char *url, const struc
         BDR_FAIL_ERRNO("looking at folder %s", url);
     fs->base.local = true;
     fs->cancel = opt->cancel;
-    BDR_TRY(fs_boot_id(fs->boot));
+    BDR_TRY(fs_path(fs, BDR_STORE_TMP, &fs->tmp));
     BDR_TRY(bdr_fdcache_new(&fs->fds));
     BDR_TRY(bdr_dirsync_new(fs->base.url, &fs->dirs));
     if (!opt->read_only && fs_is_remote(fs->base.url))
@@ -379,14 +275,14 @@ static struct bdr_err *fs_stat(struct bdr_store *st, const char *key, struct bdr
 static struct bdr_err *fs_put(struct bdr_store *st, const char *key, const void *data, size_t len, int flags)
 {
     struct fs_store *fs = fs_of(st);
-    struct fs_temp temp = {.fd = -1};
+    struct bdr_fstemp temp = {.fd = -1};
     struct bdr_err *err;
 
-    BDR_TRY(fs_temp_begin(fs, &temp));
+    BDR_TRY(bdr_fstemp_begin(fs->tmp, &temp));
     err = bdr_os_pwrite(temp.fd, temp.path, data, len, 0);
     if (!err)
         err = fs_publish(fs, &temp, key, flags);
-    fs_temp_end(&temp);
+    bdr_fstemp_end(&temp);
     return err;
 }
 
@@ -417,7 +313,7 @@ static void fs_writer_abandon(struct bdr_store_writer *base)
 {
     struct fs_writer *w = (struct fs_writer *)base;
 
-    fs_temp_end(&w->temp);
+    bdr_fstemp_end(&w->temp);
     free(w);
 }
 
@@ -428,7 +324,7 @@ static struct bdr_err *fs_writer_begin(struct bdr_store *st, const char *key, st
 
     BDR_NOMEM_IF_NULL(w);
     memcpy(w->key, key, len);
-    BDR_TRY(fs_temp_begin(fs_of(st), &w->temp));
+    BDR_TRY(bdr_fstemp_begin(fs_of(st)->tmp, &w->temp));
     *out = &BDR_STEAL(w)->base;
     return NULL;
 }
@@ -531,65 +427,11 @@ static struct bdr_err *fs_held(struct bdr_store *st, const char *key, bool *out)
     return NULL;
 }
 
-/* Removes one temp file if its writer is dead and it is old enough. */
-static struct bdr_err *fs_sweep_one(const struct fs_store *fs, const char *path, uint64_t min_age_ms, bool *out_removed)
-{
-    BDR_AUTO(fd) int fd = open(path, O_RDWR | O_CLOEXEC);
-    struct stat sb;
-    int64_t age_ms;
-
-    *out_removed = false;
-    if (fd < 0 && errno == ENOENT)
-        return NULL;
-    if (fd < 0)
-        BDR_FAIL_ERRNO("opening %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        if (errno == EWOULDBLOCK)
-            return NULL;
-        BDR_FAIL_ERRNO("trying the lock of %s", path);
-    }
-    if (fstat(fd, &sb))
-        BDR_FAIL_ERRNO("looking at %s", path);
-    age_ms =
-        bdr_clock_wall_ms() + fs->clock_ahead_ms - (int64_t)sb.st_mtim.tv_sec * 1000 - sb.st_mtim.tv_nsec / 1000000;
-    if (sb.st_nlink == 0 || age_ms < 0 || (uint64_t)age_ms < min_age_ms)
-        return NULL;
-    if (unlink(path) && errno != ENOENT)
-        BDR_FAIL_ERRNO("removing %s", path);
-    *out_removed = true;
-    return NULL;
-}
-
 static struct bdr_err *fs_sweep(struct bdr_store *st, uint64_t min_age_ms, uint64_t *out_removed)
 {
-    struct fs_store *fs = fs_of(st);
-    BDR_AUTO(mem) char *folder = NULL;
-    struct bdr_err *err = NULL;
-    struct dirent *de;
-    DIR *dir;
+    const struct fs_store *fs = fs_of(st);
 
-    BDR_TRY(fs_path(fs, BDR_STORE_TMP, &folder));
-    dir = opendir(folder);
-    if (!dir && errno == ENOENT)
-        return NULL;
-    if (!dir)
-        BDR_FAIL_ERRNO("opening folder %s", folder);
-    while (!err && (de = readdir(dir))) {
-        BDR_AUTO(mem) char *path = NULL;
-        bool removed = false;
-
-        if (de->d_name[0] == '.')
-            continue;
-        if (asprintf(&path, "%s/%s", folder, de->d_name) < 0) {
-            path = NULL;
-            err = bdr_err_new(BDR_NOMEM, 0, BDR_AT, "allocating memory");
-            break;
-        }
-        err = fs_sweep_one(fs, path, min_age_ms, &removed);
-        *out_removed += removed;
-    }
-    closedir(dir);
-    return err;
+    return bdr_fstemp_sweep(fs->tmp, bdr_clock_wall_ms() + fs->clock_ahead_ms, min_age_ms, out_removed);
 }
 
 const struct bdr_store_driver bdr_store_fs = {

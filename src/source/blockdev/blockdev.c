@@ -75,7 +75,7 @@ static struct bdr_err *blockdev_setup(struct blockdev_src *b, const char *locati
     if (!S_ISBLK(st.st_mode)) /* before open: opening other devices may do things */
         BDR_FAIL(BDR_INVAL, 0, "%s is not a block device; name it without 'blockdev:'", b->path);
     b->fd = open(b->path, O_RDONLY | O_DIRECT | O_NONBLOCK | O_CLOEXEC);
-    if (b->fd < 0 && (errno == EACCES || errno == EPERM))
+    if (b->fd < 0 && errno == EACCES)
         BDR_FAIL(BDR_DENIED, errno, "opening %s; run as root or join the group that owns it", b->path);
     if (b->fd < 0)
         BDR_FAIL_ERRNO("opening %s", b->path);

@@ -6,7 +6,7 @@ struct bdr_err *filter_wrap(struct bdr_source **src, struct filter_src *outer, c
     struct bdr_err *err;
 
     outer->inner = *src;
-    err = source_ready(&outer->base, drv);
+    err = bdr_source_ready(&outer->base, drv);
     if (err) {
         outer->inner = NULL; /* stays the caller's */
         bdr_source_close(&outer->base);

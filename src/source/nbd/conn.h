@@ -19,6 +19,7 @@ struct nbd_target {
     const char *bitmap;  /* "qemu:dirty-bitmap:NAME", or NULL */
     const char *tls_dir; /* holds ca-cert.pem, client-cert.pem, client-key.pem; or NULL */
     const struct bdr_cancel *cancel;
+    uint32_t connect_ms, reply_ms; /* deadlines: of a handshake; without any reply to a reader */
 };
 
 /* What the server told when we connected. */

@@ -18,6 +18,8 @@
 #define NBD_INFLIGHT     8u
 #define NBD_MAX_INFLIGHT 64u
 #define NBD_MAX_CONNS    4u
+#define NBD_CONNECT_MS   30000u
+#define NBD_REPLY_MS     60000u /* twice what Linux gives a disk (/sys/block/NAME/device/timeout) */
 /* Block status is asked for in such pieces: compact replies carry 32-bit lengths. */
 #define NBD_STATUS_BYTES ((uint64_t)1 << 30)
 
@@ -124,7 +126,14 @@ static struct bdr_err *nbd_setup_target(struct nbd_src *n, const struct bdr_sour
     }
     if (spec->tls_ca || spec->tls_cert)
         BDR_TRY(nbd_tls_make(n, spec));
-    n->target = (struct nbd_target){.uri = n->uri, .bitmap = n->bitmap, .tls_dir = n->tls_dir, .cancel = spec->cancel};
+    n->target = (struct nbd_target){
+        .uri = n->uri,
+        .bitmap = n->bitmap,
+        .tls_dir = n->tls_dir,
+        .cancel = spec->cancel,
+        .connect_ms = NBD_CONNECT_MS,
+        .reply_ms = NBD_REPLY_MS,
+    };
     return NULL;
 }
 

@@ -128,7 +128,8 @@ static struct bdr_err *blockdev_info(struct bdr_target *base, struct bdr_target_
     return NULL;
 }
 
-/* Copies what O_DIRECT can't take as it is: an unaligned buffer, or the last piece of a disk that ends in mid-sector. */
+/* Copies what O_DIRECT can't take as it is: an unaligned buffer, or the last piece of a disk that ends in mid-sector.
+ */
 static struct bdr_err *blockdev_write_copied(struct blockdev_target *t, uint64_t off, const void *buf, size_t len)
 {
     BDR_AUTO(mem) void *copy = NULL;
@@ -214,8 +215,17 @@ static struct bdr_err *blockdev_commit(struct bdr_target *base)
 }
 
 const struct bdr_target_driver bdr_target_blockdev = {
-    .name = "blockdev", .title = "Block device", .help = "/dev/NAME or blockdev:PATH: a disk or volume, not in use",
-    .scheme = "blockdev:", .max_inflight = 8,
-    .open = blockdev_open, .info = blockdev_info, .write = blockdev_write, .zero = blockdev_zero,
-    .read = blockdev_read, .flush = blockdev_flush, .commit = blockdev_commit, .close = blockdev_close,
+    .name = "blockdev",
+    .title = "Block device",
+    .help = "/dev/NAME or blockdev:PATH: a disk or volume, not in use",
+    .scheme = "blockdev:",
+    .max_inflight = 8,
+    .open = blockdev_open,
+    .info = blockdev_info,
+    .write = blockdev_write,
+    .zero = blockdev_zero,
+    .read = blockdev_read,
+    .flush = blockdev_flush,
+    .commit = blockdev_commit,
+    .close = blockdev_close,
 };

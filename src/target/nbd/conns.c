@@ -8,11 +8,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define NBD_SLICE_MS 50         /* how late a cancel may be noticed */
-#define NBD_DEADLINE_MS 300000  /* a server silent for so long is gone: flushing a slow disk takes tens of seconds */
-#define NBD_DEFAULT_MAX (32u << 20) /* the protocol's advice when the server tells no limit: doc/proto.md */
-#define NBD_ZERO_MAX (1u << 30)
-#define NBD_PROBE_BYTES (1u << 20)
+#define NBD_SLICE_MS     50     /* how late a cancel may be noticed */
+#define NBD_DEADLINE_MS  300000 /* a server silent for so long is gone: flushing a slow disk takes tens of seconds */
+#define NBD_DEFAULT_MAX  (32u << 20) /* the protocol's advice when the server tells no limit: doc/proto.md */
+#define NBD_ZERO_MAX     (1u << 30)
+#define NBD_PROBE_BYTES  (1u << 20)
 #define NBD_STATUS_CALLS 65536 /* enough for a terabyte in pieces; more fragments than that are not "blank" */
 
 struct nbd_slot {
@@ -161,8 +161,8 @@ static struct bdr_err *nbd_finish(struct nbd_conns *c, struct nbd_slot *s, int64
         }
         err = bdr_cancel_check(c->cancel);
         if (!err && bdr_clock_mono_ms() >= end)
-            err = bdr_err_new(BDR_TIMEOUT, 0, BDR_AT, "%s %s: no answer for %d s", what, c->name,
-                              NBD_DEADLINE_MS / 1000);
+            err =
+                bdr_err_new(BDR_TIMEOUT, 0, BDR_AT, "%s %s: no answer for %d s", what, c->name, NBD_DEADLINE_MS / 1000);
         if (!err && nbd_poll(s->h, NBD_SLICE_MS) < 0)
             err = nbd_conns_err(c->name, what);
         if (err)

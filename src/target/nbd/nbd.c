@@ -124,13 +124,14 @@ static struct bdr_err *nbd_target_read(struct bdr_target *base, uint64_t off, vo
 {
     struct nbd_target *t = (struct nbd_target *)base;
     uint32_t min = nbd_conns_info(t->conns)->min_bytes;
+    size_t padded = (len + min - 1) / min * min;
     BDR_AUTO(mem) uint8_t *copy = NULL;
 
-    if (len % min == 0)
+    if (padded == len)
         return nbd_conns_read(t->conns, off, buf, len);
-    copy = malloc((len + min - 1) / min * min);
+    copy = malloc(padded);
     BDR_NOMEM_IF_NULL(copy);
-    BDR_TRY(nbd_conns_read(t->conns, off, copy, (len + min - 1) / min * min));
+    BDR_TRY(nbd_conns_read(t->conns, off, copy, padded));
     memcpy(buf, copy, len);
     return NULL;
 }
@@ -141,8 +142,16 @@ static struct bdr_err *nbd_target_flush(struct bdr_target *base)
 }
 
 const struct bdr_target_driver bdr_target_nbd = {
-    .name = "nbd", .title = "NBD export", .help = "nbd://HOST[:PORT]/EXPORT, nbds://..., nbd+unix:///EXPORT?socket=PATH",
-    .scheme = "nbd://", .max_inflight = NBD_CONNS_MAX,
-    .open = nbd_target_open, .info = nbd_target_info, .write = nbd_target_write, .zero = nbd_target_zero,
-    .read = nbd_target_read, .flush = nbd_target_flush, .close = nbd_target_close,
+    .name = "nbd",
+    .title = "NBD export",
+    .help = "nbd://HOST[:PORT]/EXPORT, nbds://..., nbd+unix:///EXPORT?socket=PATH",
+    .scheme = "nbd://",
+    .max_inflight = NBD_CONNS_MAX,
+    .open = nbd_target_open,
+    .info = nbd_target_info,
+    .write = nbd_target_write,
+    .zero = nbd_target_zero,
+    .read = nbd_target_read,
+    .flush = nbd_target_flush,
+    .close = nbd_target_close,
 };

@@ -52,7 +52,14 @@ static void null_close(struct bdr_target *t)
 }
 
 const struct bdr_target_driver bdr_target_null = {
-    .name = "null", .title = "Nothing (measuring)", .help = "null: reads the whole disk and keeps nothing",
-    .scheme = "null:", .max_inflight = 16,
-    .open = null_open, .info = null_info, .write = null_write, .zero = null_zero, .close = null_close,
+    .name = "null",
+    .title = "Nothing (measuring)",
+    .help = "null: reads the whole disk and keeps nothing",
+    .scheme = "null:",
+    .max_inflight = 16,
+    .open = null_open,
+    .info = null_info,
+    .write = null_write,
+    .zero = null_zero,
+    .close = null_close,
 };

@@ -133,8 +133,9 @@ static struct bdr_err *qcow2_connect(struct qcow2_target *t, int *fd)
 static struct bdr_err *qcow2_serve(struct qcow2_target *t, const struct bdr_target_spec *spec)
 {
     char shared[32];
-    const char *const argv[] = {"qemu-nbd", "-f", "qcow2", shared, "--discard=unmap",
-                                spec->direct ? "--cache=none" : "--cache=writeback", t->path, NULL};
+    const char *const argv[] = {
+        "qemu-nbd", "-f", "qcow2", shared, "--discard=unmap", spec->direct ? "--cache=none" : "--cache=writeback",
+        t->path,    NULL};
     int fds[NBD_CONNS_MAX] = {-1, -1, -1, -1};
     BDR_AUTO(fd) int listen_fd = -1;
     struct bdr_err *err;
@@ -212,8 +213,17 @@ static struct bdr_err *qcow2_flush(struct bdr_target *base)
 }
 
 const struct bdr_target_driver bdr_target_qcow2 = {
-    .name = "qcow2", .title = "qcow2 image", .help = "NAME.qcow2 or qcow2:PATH: an image for QEMU; grows with its data",
-    .scheme = "qcow2:", .max_inflight = NBD_CONNS_MAX, .is_file = true,
-    .open = qcow2_open, .info = qcow2_info, .write = qcow2_write, .zero = qcow2_zero, .read = qcow2_read,
-    .flush = qcow2_flush, .close = qcow2_close,
+    .name = "qcow2",
+    .title = "qcow2 image",
+    .help = "NAME.qcow2 or qcow2:PATH: an image for QEMU; grows with its data",
+    .scheme = "qcow2:",
+    .max_inflight = NBD_CONNS_MAX,
+    .is_file = true,
+    .open = qcow2_open,
+    .info = qcow2_info,
+    .write = qcow2_write,
+    .zero = qcow2_zero,
+    .read = qcow2_read,
+    .flush = qcow2_flush,
+    .close = qcow2_close,
 };

@@ -10,8 +10,8 @@
 #include "bdr/osfile.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <libgen.h>
+#include <linux/falloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,8 +195,18 @@ static struct bdr_err *raw_commit(struct bdr_target *base)
 }
 
 const struct bdr_target_driver bdr_target_raw = {
-    .name = "raw", .title = "Raw file", .help = "PATH or raw:PATH: a plain sparse file with the bytes of the disk",
-    .scheme = "raw:", .max_inflight = 8, .is_file = true,
-    .open = raw_open, .info = raw_info, .write = raw_write, .zero = raw_zero, .read = raw_read,
-    .flush = raw_flush, .commit = raw_commit, .close = raw_close,
+    .name = "raw",
+    .title = "Raw file",
+    .help = "PATH or raw:PATH: a plain sparse file with the bytes of the disk",
+    .scheme = "raw:",
+    .max_inflight = 8,
+    .is_file = true,
+    .open = raw_open,
+    .info = raw_info,
+    .write = raw_write,
+    .zero = raw_zero,
+    .read = raw_read,
+    .flush = raw_flush,
+    .commit = raw_commit,
+    .close = raw_close,
 };

@@ -116,8 +116,8 @@ uint8_t *place_bytes(struct place *p, size_t len)
 
     BDR_ASSERT(buf);
     if (!strcmp(p->driver, "qcow2")) {
-        const char *const argv[] = {"qemu-img", "convert", "-f", "qcow2", "-O", "raw",
-                                    p->location + strlen("qcow2:"), p->backing, NULL};
+        const char *const argv[] = {"qemu-img", "convert", "-f", "qcow2", "-O", "raw", p->location + strlen("qcow2:"),
+                                    p->backing, NULL};
 
         must(bdr_child_run(argv, NULL));
     }

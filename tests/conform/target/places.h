@@ -5,15 +5,16 @@
 
 struct place {
     const char *driver;
-    char dir[64];      /* scratch folder of this place */
+    char dir[64]; /* scratch folder of this place */
     char location[256];
-    char backing[256]; /* the file that holds the bytes in the end */
-    char loop[32];     /* blockdev: the loop device */
+    char backing[256];        /* the file that holds the bytes in the end */
+    char loop[32];            /* blockdev: the loop device */
     struct bdr_child *server; /* nbd */
     bool direct;
 };
 
-/* False when this machine can't (no loop device, not root, no nbdkit): *why tells. `room` is the size for fixed ones. */
+/* False when this machine can't (no loop device, not root, no nbdkit): *why tells. `room` is the size for fixed ones.
+ */
 bool place_make(struct place *p, const char *driver, bool direct, uint64_t room, const char **why);
 void place_remove(struct place *p);
 /* The first `len` bytes as another program sees them after close; caller frees. */

@@ -16,7 +16,7 @@
 
 #define DISK_BYTES ((8u << 20) + 3 * 512)
 #define ROOM_BYTES (9u << 20)
-#define PIECE (64u << 10)
+#define PIECE      (64u << 10)
 
 struct kind {
     const char *driver;
@@ -496,13 +496,18 @@ static void test_nbd__no_server_or_read_only__is_told(void **state)
         cmocka_unit_test_prestate(test_target__resume__keeps_what_is_there, &(kind)),                                  \
         cmocka_unit_test_prestate(test_target__wrong_size__is_refused, &(kind))
 
-static struct kind kinds[] = {{"raw", false}, {"raw", true},  {"blockdev", false}, {"qcow2", false},
+static struct kind kinds[] = {{"raw", false},  {"raw", true},  {"blockdev", false}, {"qcow2", false},
                               {"qcow2", true}, {"nbd", false}, {"null", false}};
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SUITE(kinds[0]), SUITE(kinds[1]), SUITE(kinds[2]), SUITE(kinds[3]), SUITE(kinds[4]), SUITE(kinds[5]),
+        SUITE(kinds[0]),
+        SUITE(kinds[1]),
+        SUITE(kinds[2]),
+        SUITE(kinds[3]),
+        SUITE(kinds[4]),
+        SUITE(kinds[5]),
         SUITE(kinds[6]),
         cmocka_unit_test(test_raw__missing_or_strange__is_told),
         cmocka_unit_test(test_raw__open_twice_or_by_qemu__is_busy),

@@ -52,9 +52,13 @@ static struct bdr_err *run_recover(char **argv)
     struct bdr_point_info point;
     struct bdr_recover_result res = {0};
     uint64_t index, workers = 0, every = 0;
-    struct bdr_recover_spec spec = {.location = argv[3], .force = has(argv, "force"), .resume = has(argv, "resume"),
-                                    .verify = has(argv, "verify"), .skip_damaged = has(argv, "skip"),
-                                    .direct = has(argv, "direct"), .cancel = &cancel};
+    struct bdr_recover_spec spec = {.location = argv[3],
+                                    .force = has(argv, "force"),
+                                    .resume = has(argv, "resume"),
+                                    .verify = has(argv, "verify"),
+                                    .skip_damaged = has(argv, "skip"),
+                                    .direct = has(argv, "direct"),
+                                    .cancel = &cancel};
 
     BDR_TRY(bdr_u64_parse(argv[2], 64, &index));
     if (value(argv, "workers="))
@@ -70,8 +74,8 @@ static struct bdr_err *run_recover(char **argv)
     spec.workers = (uint32_t)workers;
     spec.checkpoint_ms = (uint32_t)every;
     BDR_TRY(bdr_recover_run(&spec, &res));
-    printf("data %llu zero %llu resumed %llu\n", (unsigned long long)res.data_bytes,
-           (unsigned long long)res.zero_bytes, (unsigned long long)res.resumed_bytes);
+    printf("data %llu zero %llu resumed %llu\n", (unsigned long long)res.data_bytes, (unsigned long long)res.zero_bytes,
+           (unsigned long long)res.resumed_bytes);
     for (size_t i = 0; i < res.n_damaged; i++)
         printf("damaged %llu %llu\n", (unsigned long long)res.damaged[i].off, (unsigned long long)res.damaged[i].len);
     if (*res.note)
@@ -90,9 +94,14 @@ static void serve_ready(void *ctx, const char *uri)
 static struct bdr_err *run_serve(char **argv)
 {
     uint64_t index;
-    struct bdr_serve_spec spec = {.repo_url = argv[0], .point = argv[1], .listen = argv[3], .ready = serve_ready,
-                                  .writable = has(argv, "writable"), .plugin = argv[4],
-                                  .passphrase_file = getenv("PASSPHRASE_FILE"), .tls_dir = getenv("TLS_DIR")};
+    struct bdr_serve_spec spec = {.repo_url = argv[0],
+                                  .point = argv[1],
+                                  .listen = argv[3],
+                                  .ready = serve_ready,
+                                  .writable = has(argv, "writable"),
+                                  .plugin = argv[4],
+                                  .passphrase_file = getenv("PASSPHRASE_FILE"),
+                                  .tls_dir = getenv("TLS_DIR")};
 
     BDR_TRY(bdr_u64_parse(argv[2], 64, &index));
     spec.disk = (uint32_t)index;

@@ -192,7 +192,7 @@ static void test_retry__walk_breaks_off__goes_on_where_it_was(void **state)
     struct told told = {0};
 
     (void)state;
-    OK(source_ready(src, &flaky_driver));
+    OK(bdr_source_ready(src, &flaky_driver));
     OK(bdr_source_wrap_retry(&src, &(struct bdr_retry_policy){.attempts = 4, .first_delay_ms = 1, .max_delay_ms = 1},
                              NULL));
     OK(bdr_source_extents(src, BDR_EXTENTS_ALL, 0, 3000, told_put, &told));
@@ -379,7 +379,7 @@ static void test_read__more_callers_than_max_inflight__wait_their_turn(void **st
     struct bdr_source_stats stats;
 
     (void)state;
-    OK(source_ready(&c.base, &crowd_driver));
+    OK(bdr_source_ready(&c.base, &crowd_driver));
     OK(bdr_pool_start("crowd", 8, crowd_reader, &c.base, NULL, &pool));
     OK(bdr_pool_join(pool));
     bdr_source_stats(&c.base, &stats);

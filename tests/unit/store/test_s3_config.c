@@ -103,6 +103,7 @@ static void test_load__wrong__says_what(void **state)
     with_keys();
     fails("s3://id:hush@bucket/x", BDR_INVAL, "s3://bucket/prefix");
     fails("s3:///x", BDR_INVAL, "s3://bucket/prefix");
+    fails("s3://dr/x", BDR_INVAL, "'dr' is not a bucket");
     setenv("AWS_ENDPOINT_URL", "ftp://x", 1);
     fails("s3://bucket/x", BDR_INVAL, "AWS_ENDPOINT_URL");
     setenv("AWS_ENDPOINT_URL", "https://u:hush@host", 1);

@@ -19,7 +19,7 @@
 #define BDR_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #endif
 
-#define BDR_AUTO(kind) __attribute__((cleanup(bdr_auto_##kind)))
+#define BDR_AUTO(kind) __attribute__((cleanup(bdr_auto_##kind), unused))
 #define BDR_STEAL(p)                                                                                                   \
     __extension__({                                                                                                    \
         __typeof__(p) bdr_stolen_ = (p);                                                                               \

@@ -16,11 +16,11 @@
 struct bdr_repo;
 
 struct bdr_mount_spec {
-    struct bdr_repo *repo;  /* borrowed */
-    const char *mountpoint; /* an empty folder */
-    bool allow_other;       /* other users may read too; without it only who mounts */
-    uint32_t threads;       /* requests answered at once; 0: 8 */
-    uint64_t cache_bytes;   /* decoded blocks kept for each open disk; 0: 32 MiB */
+    struct bdr_repo *repo;    /* borrowed */
+    const char *mountpoint;   /* an empty folder */
+    bool allow_other;         /* other users may read too; without it only who mounts */
+    uint32_t threads;         /* requests answered at once; 0: 8 */
+    uint64_t cache_bytes;     /* decoded blocks kept for each open disk; 0: 32 MiB */
     void (*ready)(void *ctx); /* called once when the files are there. May be NULL */
     void *ready_ctx;
 };

@@ -9,6 +9,7 @@
 #include "bdr/err.h"
 #include "bdr/repo.h"
 #include "bdr/source.h"
+#include <jansson.h>
 #include <stdatomic.h>
 
 struct bdr_backup_disk {
@@ -32,6 +33,7 @@ struct bdr_backup_meter {
     atomic_uint_fast64_t stored_bytes;     /* those after compression */
     atomic_uint_fast64_t unreadable_bytes;
     atomic_uint_fast64_t audited_blocks, audit_misses;
+    atomic_uint_fast64_t healed_bytes;     /* unchanged blocks that the repository had lost and stored again */
 };
 
 struct bdr_backup_options {
@@ -43,6 +45,9 @@ struct bdr_backup_options {
     const char *const *tags;   /* "key=value", NULL-terminated; NULL: none */
     enum bdr_backup_pass pass;
     double audit_pct;          /* of the blocks the tracker calls unchanged; default when negative: 0.1, at least 16 blocks */
+    const char *base_point;    /* id: the sources' changes are against this point; NULL: the host's last one */
+    const json_t *inherit;     /* a manifest whose time, host_id, consistency, boot mode, tags, disks' names and unreadable
+                                  lists the new point takes over (borrowed): a copy. It says "origin". NULL: none */
     bool take_over;            /* fence off a living writer, take the name from another machine */
     unsigned workers;          /* 0: by CPUs and the sources */
     struct bdr_backup_meter *meter; /* NULL: none */
@@ -56,6 +61,7 @@ struct bdr_backup_result {
     uint64_t size_bytes, read_bytes, changed_bytes, new_bytes, stored_bytes, node_bytes, known_bytes, zero_bytes;
     uint64_t unreadable_bytes, unreadable_ranges;
     uint64_t audited_blocks, audit_misses;
+    uint64_t healed_bytes;
     double seconds;
 };
 

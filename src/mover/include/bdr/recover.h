@@ -23,19 +23,19 @@ struct bdr_recover_progress {
 };
 
 struct bdr_recover_spec {
-    struct bdr_disk *disk;     /* borrowed */
-    const char *point_id;      /* 32 hex digits; with disk_index it names the disk in the state file */
+    struct bdr_disk *disk; /* borrowed */
+    const char *point_id;  /* 32 hex digits; with disk_index it names the disk in the state file */
     uint32_t disk_index;
-    const char *location;      /* as bdr_target_spec.location */
-    bool force;                /* overwrite what is there; an unfinished recover is started over unless `resume` */
-    bool resume;               /* go on where an earlier run stopped; starts from the beginning when there is none */
-    bool direct;               /* past the page cache */
-    bool verify;               /* read the target back and compare */
-    bool skip_damaged;         /* leave zeros where the repository is damaged and tell, instead of stopping */
-    uint32_t workers;          /* 0: by the CPUs and what the target takes */
-    uint32_t checkpoint_ms;    /* how much work a crash may cost; 0: 5000 */
-    const char *state_path;    /* NULL: LOCATION.bdr-recover for files, none for devices and NBD */
-    const char *tls_ca;        /* nbds:// */
+    const char *location;   /* as bdr_target_spec.location */
+    bool force;             /* overwrite what is there; an unfinished recover is started over unless `resume` */
+    bool resume;            /* go on where an earlier run stopped; starts from the beginning when there is none */
+    bool direct;            /* past the page cache */
+    bool verify;            /* read the target back and compare */
+    bool skip_damaged;      /* leave zeros where the repository is damaged and tell, instead of stopping */
+    uint32_t workers;       /* 0: by the CPUs and what the target takes */
+    uint32_t checkpoint_ms; /* how much work a crash may cost; 0: 5000 */
+    const char *state_path; /* NULL: LOCATION.bdr-recover for files, none for devices and NBD */
+    const char *tls_ca;     /* nbds:// */
     struct bdr_recover_progress *progress; /* or NULL */
     const struct bdr_cancel *cancel;       /* or NULL */
 };

@@ -44,7 +44,13 @@ struct bdr_point_info {
     int64_t time_ms;   /* UTC; the moment the content belongs to */
     uint32_t disks;
     uint64_t size_bytes; /* of all disks */
+    char origin[33];     /* of a copy: the id of the point it was copied from first; else "" */
 };
+/* What a point and all its copies have in common. Borrowed from `p`. */
+static inline const char *bdr_point_key(const struct bdr_point_info *p)
+{
+    return p->origin[0] ? p->origin : p->id;
+}
 /* All visible points, by host then time; *out is owned by the caller (free). */
 bdr_ret bdr_repo_points(struct bdr_repo *repo, struct bdr_point_info **out, size_t *out_n);
 /* A point by id prefix or "latest"; `host` NULL is any host. NOTFOUND; INVAL when ambiguous. */

@@ -182,10 +182,13 @@ static struct bdr_err *load_url(const char *url, struct bdr_s3_config *cfg)
     const char *bucket = url + strlen("s3://"), *end = bucket + strcspn(bucket, "/"), *prefix = end;
     size_t n;
 
-    /* Amazon takes [a-z0-9.-] only; Ceph took these as well for years. '@' and ':' would be a password in the URL. */
+    if (strcspn(bucket, "@:") < (size_t)(end - bucket))
+        BDR_FAIL(BDR_INVAL, 0, "write an S3 place as s3://bucket/prefix; credentials do not belong in it");
+    /* Amazon takes 3 to 63 of [a-z0-9.-]; Ceph took more for years. */
     if (end - bucket < 3 || end - bucket > 255 ||
         strspn(bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") < (size_t)(end - bucket))
-        BDR_FAIL(BDR_INVAL, 0, "write an S3 place as s3://bucket/prefix; credentials do not belong in it");
+        BDR_FAIL(BDR_INVAL, 0, "'%.*s' is not a bucket: write s3://bucket/prefix, bucket being 3 to 63 of [a-z0-9.-]",
+                 (int)BDR_MIN(end - bucket, 255), bucket);
     BDR_TRY(set_n(&cfg->bucket, bucket, (size_t)(end - bucket)));
     prefix += strspn(prefix, "/");
     n = strlen(prefix);

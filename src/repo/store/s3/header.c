@@ -8,6 +8,7 @@
 
 #define LINE_MAX_BYTES    512 /* no header that we read is longer; a longer one is none of ours */
 #define RETRY_AFTER_MAX_S 30
+#define YEAR_10000_S      253402300800
 
 static void header_copy(char *to, size_t n, const char *value)
 {
@@ -19,7 +20,7 @@ static int64_t header_time(const char *value)
 {
     time_t t = curl_getdate(value, NULL);
 
-    return t > 0 ? (int64_t)t * 1000 : 0;
+    return t > 0 && t < YEAR_10000_S ? (int64_t)t * 1000 : 0;
 }
 
 /* Digits only. False otherwise. */

@@ -14,14 +14,14 @@ struct bdr_serve_spec {
     const char *cache_dir;                  /* of the repository's index, or NULL */
     const char *point;                      /* id, prefix or NULL: the newest */
     uint32_t disk;
-    const char *listen;    /* path of a unix socket (has a '/'), or HOST:PORT, [V6]:PORT; port 0: any free one */
-    const char *tls_dir;   /* folder with ca-cert.pem, server-cert.pem, server-key.pem; clients need a certificate */
-    bool allow_plain;      /* TCP beyond this machine without TLS */
-    bool writable;         /* writes go to a temporary file and are forgotten at the end */
-    const char *cow_dir;   /* where that file is made; NULL: /var/tmp */
-    uint64_t cache_bytes;  /* 0: the plugin's default */
-    uint32_t readahead;    /* blocks; 0: the plugin's default */
-    const char *plugin;    /* path of the plugin; NULL: beside the program, else as installed */
+    const char *listen;   /* path of a unix socket (has a '/'), or HOST:PORT, [V6]:PORT; port 0: any free one */
+    const char *tls_dir;  /* folder with ca-cert.pem, server-cert.pem, server-key.pem; clients need a certificate */
+    bool allow_plain;     /* TCP beyond this machine without TLS */
+    bool writable;        /* writes go to a temporary file and are forgotten at the end */
+    const char *cow_dir;  /* where that file is made; NULL: /var/tmp */
+    uint64_t cache_bytes; /* 0: the plugin's default */
+    uint32_t readahead;   /* blocks; 0: the plugin's default */
+    const char *plugin;   /* path of the plugin; NULL: beside the program, else as installed */
     /* Called once when clients are answered; `uri` is what they connect to. May be NULL. */
     void (*ready)(void *ctx, const char *uri);
     void *ready_ctx;

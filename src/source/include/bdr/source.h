@@ -99,6 +99,13 @@ void bdr_source_close(struct bdr_source *src);
 bdr_ret bdr_source_info(struct bdr_source *src, struct bdr_source_info *out);
 
 /*
+ * For drivers that live outside this module (a disk of a recovery point): makes a freshly allocated source callable.
+ * Sets src->drv, asks the driver for its info once and checks it.
+ * Errors: what info says; UNSUPPORTED sectors or sizes. `src` stays the caller's then, to be given to bdr_source_close.
+ */
+bdr_ret bdr_source_ready(struct bdr_source *src, const struct bdr_source_driver *drv);
+
+/*
  * Walks the extents that meet [off, off+len), cut to that range; neighbours of one kind come as one extent. Where a
  * driver's extent ends inside a unit of info.align_bytes, that unit is told as DATA: what is DATA can be read as told.
  * Errors: RANGE past the end; UNSUPPORTED for CHANGED without a tracker; STALE when the base token is no longer valid

@@ -36,15 +36,15 @@ struct bdr_target_info {
 
 struct bdr_target_driver {
     const char *name, *title;
-    const char *help;      /* one line for the manual: what location looks like */
-    const char *scheme;    /* "qcow2:" */
+    const char *help;   /* one line for the manual: what location looks like */
+    const char *scheme; /* "qcow2:" */
     uint32_t max_inflight;
-    bool is_file;          /* location is the path of a plain file */
+    bool is_file; /* location is the path of a plain file */
     struct bdr_err *(*open)(const struct bdr_target_spec *spec, const char *where, struct bdr_target **out);
     struct bdr_err *(*info)(struct bdr_target *t, struct bdr_target_info *out);
     struct bdr_err *(*write)(struct bdr_target *t, uint64_t off, const void *buf, size_t len);
-    struct bdr_err *(*zero)(struct bdr_target *t, uint64_t off, uint64_t len);           /* UNSUPPORTED: zeros are written */
-    struct bdr_err *(*read)(struct bdr_target *t, uint64_t off, void *buf, size_t len);  /* absent: cannot be verified */
+    struct bdr_err *(*zero)(struct bdr_target *t, uint64_t off, uint64_t len); /* UNSUPPORTED: zeros are written */
+    struct bdr_err *(*read)(struct bdr_target *t, uint64_t off, void *buf, size_t len); /* absent: cannot be verified */
     struct bdr_err *(*flush)(struct bdr_target *t);
     struct bdr_err *(*commit)(struct bdr_target *t); /* absent: flush is enough */
     void (*close)(struct bdr_target *t);
@@ -53,7 +53,7 @@ struct bdr_target_driver {
 /* First member of every driver's struct; `drv` is filled in by the driver, the rest by bdr_target_open. */
 struct bdr_target {
     const struct bdr_target_driver *drv;
-    uint64_t size_bytes;  /* of the disk */
+    uint64_t size_bytes; /* of the disk */
     uint32_t align_bytes;
 };
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lock.h - one at a time of those who remove packs: prune and repair. Threads: one. */
+#pragma once
+#include "repo_i.h"
+
+struct bdr_lock {
+    bool locked;
+    void *hold;
+};
+/* `session`: id of the presence that is renewed while the lock is needed. BUSY when another one lives. */
+bdr_ret bdr_lock_take(struct bdr_repo *r, const char *session, struct bdr_lock *out);
+void bdr_lock_drop(struct bdr_repo *r, struct bdr_lock *lock);
