@@ -3,6 +3,7 @@
 #include "bdr/backup.h"
 #include "bdr/bytes.h"
 #include "bdr/clock.h"
+#include "bdr/jsonset.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/point.h"
@@ -159,14 +160,15 @@ static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, con
 }
 
 /* What the original could not read is zeros in the copy, too. */
-static void backup_inherit_gaps(const json_t *inherit, size_t index, json_t *d)
+static struct bdr_err *backup_inherit_gaps(const json_t *inherit, size_t index, json_t *d)
 {
     static const char *const members[] = {"unreadable", "unreadable_bytes"};
     const json_t *from = json_array_get(json_object_get(inherit, "disks"), index);
 
     for (size_t i = 0; i < BDR_COUNT(members); i++)
         if (json_object_get(from, members[i]))
-            json_object_set_new(d, members[i], json_deep_copy(json_object_get(from, members[i])));
+            BDR_TRY(bdr_json_set(d, members[i], json_deep_copy(json_object_get(from, members[i]))));
+    return NULL;
 }
 
 static struct bdr_err *backup_describe(struct backup *b, const struct pass_spec *spec, const char *name, size_t index,
@@ -178,29 +180,29 @@ static struct bdr_err *backup_describe(struct backup *b, const struct pass_spec 
 
     BDR_NOMEM_IF_NULL(d);
     BDR_TRY(bdr_source_token(spec->src, &token));
-    json_object_set_new(d, "name", json_string(name));
-    json_object_set_new(d, "identity", json_string(spec->info.identity));
-    json_object_set_new(d, "size", json_integer((json_int_t)spec->info.size_bytes));
-    json_object_set_new(d, "sector", json_integer(spec->info.sector_bytes));
-    json_object_set_new(d, "table", json_string(backup_table(spec->src, &spec->info)));
-    json_object_set_new(d, "levels", json_integer(bdr_map_levels(
-                                         bdr_blocks_of(spec->info.size_bytes, bdr_repo_block_bytes(b->repo)))));
+    BDR_TRY(bdr_json_set_text(d, "name", name));
+    BDR_TRY(bdr_json_set_text(d, "identity", spec->info.identity));
+    BDR_TRY(bdr_json_set(d, "size", json_integer((json_int_t)spec->info.size_bytes)));
+    BDR_TRY(bdr_json_set(d, "sector", json_integer(spec->info.sector_bytes)));
+    BDR_TRY(bdr_json_set(d, "table", json_string(backup_table(spec->src, &spec->info))));
+    BDR_TRY(bdr_json_set(d, "levels", json_integer(bdr_map_levels(
+                                         bdr_blocks_of(spec->info.size_bytes, bdr_repo_block_bytes(b->repo))))));
     if (!r->zero)
-        json_object_set_new(d, "root", json_string(bdr_hex(r->root.b, sizeof(r->root.b), hex)));
+        BDR_TRY(bdr_json_set(d, "root", json_string(bdr_hex(r->root.b, sizeof(r->root.b), hex))));
     if (token) {
-        json_object_set_new(d, "token", json_string(token));
-        json_object_set_new(d, "token_kind", json_string(spec->src->drv->name));
+        BDR_TRY(bdr_json_set_text(d, "token", token));
+        BDR_TRY(bdr_json_set(d, "token_kind", json_string(spec->src->drv->name)));
     }
     if (r->bad_bytes) {
         json_t *list = json_array();
 
+        BDR_TRY(bdr_json_set(d, "unreadable", list));
         for (size_t i = 0; i < r->bad_n; i++)
-            json_array_append_new(list, json_pack("[I,I]", (json_int_t)r->bad[i].off, (json_int_t)r->bad[i].len));
-        json_object_set_new(d, "unreadable", list);
-        json_object_set_new(d, "unreadable_bytes", json_integer((json_int_t)r->bad_bytes));
+            BDR_TRY(bdr_json_append(list, json_pack("[I,I]", (json_int_t)r->bad[i].off, (json_int_t)r->bad[i].len)));
+        BDR_TRY(bdr_json_set(d, "unreadable_bytes", json_integer((json_int_t)r->bad_bytes)));
     }
     if (b->opt->inherit)
-        backup_inherit_gaps(b->opt->inherit, index, d);
+        BDR_TRY(backup_inherit_gaps(b->opt->inherit, index, d));
     *out = BDR_STEAL(d);
     return NULL;
 }
@@ -224,7 +226,7 @@ static struct bdr_err *backup_disk(struct backup *b, const struct bdr_backup_dis
     BDR_TRY_FOR(bdr_source_check(disk->src), "%s changed while it was read", spec.info.identity);
     snprintf(name, sizeof(name), "disk%zu", index);
     BDR_TRY(backup_describe(b, &spec, disk->name ? disk->name : name, index, &r, &d));
-    json_array_append_new(b->disks, d);
+    BDR_TRY(bdr_json_append(b->disks, d));
     b->out->unreadable_bytes += r.bad_bytes;
     b->out->unreadable_ranges += r.bad_count;
     b->out->audited_blocks += r.audited;
@@ -257,7 +259,7 @@ static struct bdr_err *backup_check_disks(const struct bdr_backup_disk *disks, s
     return NULL;
 }
 
-static void backup_stats(struct backup *b, json_t *point, double seconds)
+static struct bdr_err *backup_stats(struct backup *b, json_t *point, double seconds)
 {
     struct bdr_session_stats *s = bdr_session_stats(b->session);
     struct bdr_backup_result *r = b->out;
@@ -273,27 +275,28 @@ static void backup_stats(struct backup *b, json_t *point, double seconds)
     r->known_bytes = atomic_load(&s->bytes_known);
     r->node_bytes = atomic_load(&s->node_bytes);
     r->healed_bytes = atomic_load(&b->meter->healed_bytes);
-    json_object_set_new(stats, "read_bytes", json_integer((json_int_t)r->read_bytes));
-    json_object_set_new(stats, "changed_bytes", json_integer((json_int_t)r->changed_bytes));
-    json_object_set_new(stats, "new_bytes", json_integer((json_int_t)r->new_bytes));
-    json_object_set_new(stats, "stored_bytes", json_integer((json_int_t)r->stored_bytes));
-    json_object_set_new(stats, "map_bytes", json_integer((json_int_t)r->node_bytes));
+    BDR_TRY(bdr_json_set(point, "stats", stats));
+    BDR_TRY(bdr_json_set(stats, "read_bytes", json_integer((json_int_t)r->read_bytes)));
+    BDR_TRY(bdr_json_set(stats, "changed_bytes", json_integer((json_int_t)r->changed_bytes)));
+    BDR_TRY(bdr_json_set(stats, "new_bytes", json_integer((json_int_t)r->new_bytes)));
+    BDR_TRY(bdr_json_set(stats, "stored_bytes", json_integer((json_int_t)r->stored_bytes)));
+    BDR_TRY(bdr_json_set(stats, "map_bytes", json_integer((json_int_t)r->node_bytes)));
     if (r->healed_bytes)
-        json_object_set_new(stats, "healed_bytes", json_integer((json_int_t)r->healed_bytes));
-    json_object_set_new(stats, "audited_blocks", json_integer((json_int_t)r->audited_blocks));
-    json_object_set_new(stats, "audit_misses", json_integer((json_int_t)r->audit_misses));
-    json_object_set_new(point, "stats", stats);
-    json_object_set_new(point, "seconds", json_real(seconds));
-    json_object_set_new(point, "full", json_boolean(r->full));
+        BDR_TRY(bdr_json_set(stats, "healed_bytes", json_integer((json_int_t)r->healed_bytes)));
+    BDR_TRY(bdr_json_set(stats, "audited_blocks", json_integer((json_int_t)r->audited_blocks)));
+    BDR_TRY(bdr_json_set(stats, "audit_misses", json_integer((json_int_t)r->audit_misses)));
+    BDR_TRY(bdr_json_set(point, "seconds", json_real(seconds)));
+    BDR_TRY(bdr_json_set(point, "full", json_boolean(r->full)));
     if (r->reason[0])
-        json_object_set_new(point, "reason", json_string(r->reason));
+        BDR_TRY(bdr_json_set_text(point, "reason", r->reason));
+    return NULL;
 }
 
 static struct bdr_err *backup_tags(const struct bdr_backup_options *opt, json_t *point)
 {
     json_t *tags = json_object();
 
-    json_object_set_new(point, "tags", tags);
+    BDR_TRY(bdr_json_set(point, "tags", tags));
     for (size_t i = 0; opt->tags && opt->tags[i]; i++) {
         const char *eq = strchr(opt->tags[i], '=');
 
@@ -308,15 +311,16 @@ static struct bdr_err *backup_tags(const struct bdr_backup_options *opt, json_t 
 }
 
 /* A copy is of the time and machine of its original. A copy of a copy names the first one, so that all know each other. */
-static void backup_inherit(const json_t *from, json_t *point)
+static struct bdr_err *backup_inherit(const json_t *from, json_t *point)
 {
     static const char *const members[] = {"time_ms", "host_id", "consistency", "boot_mode", "tags"};
     const json_t *origin = json_object_get(from, "origin");
 
     for (size_t i = 0; i < BDR_COUNT(members); i++)
         if (json_object_get(from, members[i]))
-            json_object_set_new(point, members[i], json_deep_copy(json_object_get(from, members[i])));
-    json_object_set_new(point, "origin", json_deep_copy(origin ? origin : json_object_get(from, "id")));
+            BDR_TRY(bdr_json_set(point, members[i], json_deep_copy(json_object_get(from, members[i]))));
+    BDR_TRY(bdr_json_set(point, "origin", json_deep_copy(origin ? origin : json_object_get(from, "id"))));
+    return NULL;
 }
 
 /* Empty on a machine without an id of its own that can't keep one: then a name can't be told to be taken. */
@@ -347,7 +351,7 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_NOMEM_IF_NULL(point);
     b->disks = json_array();
     BDR_NOMEM_IF_NULL(b->disks);
-    json_object_set_new(point, "disks", b->disks);
+    BDR_TRY(bdr_json_set(point, "disks", b->disks));
     BDR_TRY(backup_host_id(b->opt, host_id));
     BDR_TRY(backup_tags(b->opt, point));
     BDR_TRY(backup_check_disks(disks, n, &total, &consistency));
@@ -358,20 +362,20 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
                               &b->session));
     BDR_TRY(backup_base(b, host_id));
     /* The moment the content belongs to: no later than the first read. */
-    json_object_set_new(point, "time_ms", json_integer(bdr_clock_wall_ms()));
+    BDR_TRY(bdr_json_set(point, "time_ms", json_integer(bdr_clock_wall_ms())));
     if (host_id[0])
-        json_object_set_new(point, "host_id", json_string(host_id));
-    json_object_set_new(point, "consistency", json_string(b->opt->consistency ? b->opt->consistency : consistency));
+        BDR_TRY(bdr_json_set(point, "host_id", json_string(host_id)));
+    BDR_TRY(bdr_json_set_text(point, "consistency", b->opt->consistency ? b->opt->consistency : consistency));
     if (b->opt->boot_mode)
-        json_object_set_new(point, "boot_mode", json_string(b->opt->boot_mode));
+        BDR_TRY(bdr_json_set_text(point, "boot_mode", b->opt->boot_mode));
     if (b->opt->inherit)
-        backup_inherit(b->opt->inherit, point);
+        BDR_TRY(backup_inherit(b->opt->inherit, point));
     if (b->base)
-        json_object_set(point, "base", json_object_get(b->base, "id"));
+        BDR_TRY(bdr_json_set(point, "base", json_incref(json_object_get(b->base, "id"))));
     for (size_t i = 0; i < n; i++)
         BDR_TRY(backup_disk(b, &disks[i], i));
     BDR_TRY(bdr_session_flush(b->session));
-    backup_stats(b, point, (double)(bdr_clock_mono_ms() - start) / 1000);
+    BDR_TRY(backup_stats(b, point, (double)(bdr_clock_mono_ms() - start) / 1000));
     BDR_TRY(bdr_cancel_check(b->opt->cancel));
     BDR_TRY(bdr_session_publish(BDR_STEAL(b->session), point, b->out->point_id));
     for (size_t i = 0; i < n; i++)

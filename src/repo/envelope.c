@@ -101,6 +101,8 @@ struct bdr_err *bdr_envelope_json(enum bdr_envelope_kind kind, const uint8_t rep
 
     BDR_TRY(bdr_envelope_open(kind, repo_id, key, raw, len, out_repo_id, &payload, &n));
     json = json_loadb((const char *)payload, n, JSON_REJECT_DUPLICATES, &why);
+    if (!json && (!why.text[0] || json_error_code(&why) == json_error_out_of_memory)) /* it has no words for that */
+        BDR_FAIL(BDR_NOMEM, 0, "reading an object's JSON");
     if (!json_is_object(json)) {
         json_decref(json);
         BDR_FAIL(BDR_CORRUPT, 0, "the object's JSON is bad at line %d: %s", why.line, why.text);

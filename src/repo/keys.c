@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* keys.c - the master key of an encrypted repository: wrapped by passphrases and key files, exported as a kit. */
 #include "bdr/clock.h"
+#include "bdr/jsonset.h"
 #include "bdr/osfile.h"
 #include "repo_i.h"
 #include <stdio.h>
@@ -89,19 +90,19 @@ struct bdr_err *bdr_keys_wrap(struct bdr_store *store, const uint8_t repo_id[16]
     }
     BDR_TRY(bdr_os_random(salt, sizeof(salt)));
     BDR_TRY(bdr_os_random(id, sizeof(id)));
-    json_object_set_new(key, "type", json_string(type));
-    json_object_set_new(key, "label", json_string(label ? label : ""));
-    json_object_set_new(key, "created_ms", json_integer(bdr_clock_wall_ms()));
-    json_object_set_new(key, "salt", json_string(bdr_hex(salt, sizeof(salt), hex)));
+    BDR_TRY(bdr_json_set(key, "type", json_string(type)));
+    BDR_TRY(bdr_json_set_text(key, "label", label ? label : ""));
+    BDR_TRY(bdr_json_set(key, "created_ms", json_integer(bdr_clock_wall_ms())));
+    BDR_TRY(bdr_json_set(key, "salt", json_string(bdr_hex(salt, sizeof(salt), hex))));
     if (passphrase_file) {
-        json_object_set_new(key, "t_cost", json_integer(KEYS_T_COST));
-        json_object_set_new(key, "m_kib", json_integer(KEYS_M_KIB));
-        json_object_set_new(key, "lanes", json_integer(KEYS_LANES));
+        BDR_TRY(bdr_json_set(key, "t_cost", json_integer(KEYS_T_COST)));
+        BDR_TRY(bdr_json_set(key, "m_kib", json_integer(KEYS_M_KIB)));
+        BDR_TRY(bdr_json_set(key, "lanes", json_integer(KEYS_LANES)));
     }
     BDR_TRY(keys_kek(type, key, secret, len, &kek));
     BDR_TRY(bdr_aead_new(&kek, &aead));
     BDR_TRY(bdr_aead_seal(aead, keys_nonce, repo_id, 16, master->b, sizeof(master->b), wrapped));
-    json_object_set_new(key, "wrapped", json_string(bdr_hex(wrapped, sizeof(wrapped), hex)));
+    BDR_TRY(bdr_json_set(key, "wrapped", json_string(bdr_hex(wrapped, sizeof(wrapped), hex))));
     BDR_TRY(bdr_envelope_make_json(BDR_ENV_KEY, repo_id, NULL, key, &raw));
     bdr_hex(id, sizeof(id), out_id);
     snprintf(name, sizeof(name), "keys/%s", out_id);

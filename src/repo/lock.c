@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lock.h"
+#include "bdr/jsonset.h"
 #include "bdr/osproc.h"
 #include "presence.h"
 
@@ -17,8 +18,8 @@ struct bdr_err *bdr_lock_take(struct bdr_repo *r, const char *session, struct bd
 
         BDR_NOMEM_IF_NULL(mine);
         BDR_TRY(bdr_os_process_name(proc));
-        json_object_set_new(mine, "process", json_string(proc));
-        json_object_set_new(mine, "session", json_string(session));
+        BDR_TRY(bdr_json_set(mine, "process", json_string(proc)));
+        BDR_TRY(bdr_json_set(mine, "session", json_string(session)));
         err = bdr_repo_save(r, BDR_ENV_LOCK, LOCK_KEY, mine, BDR_PUT_EXCL);
         if (!err) {
             out->locked = true;

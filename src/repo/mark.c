@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mark.h"
 #include "bdr/clock.h"
+#include "bdr/jsonset.h"
 #include "bdr/point.h"
 #include "node.h"
 #include "presence.h"
@@ -182,7 +183,7 @@ struct bdr_err *bdr_mark_points(struct bdr_mark *m, const struct bdr_cancel *can
         BDR_TRY(err);
         BDR_TRY_FOR(mark_point(m, cancel, point), "point %.8s of host %s", json_str(point, "id", "?"),
                     json_str(point, "host", "?"));
-        json_object_set_new(m->seen, k, json_true());
+        BDR_TRY(bdr_json_set(m->seen, k, json_true()));
         ++*out_new;
     }
     return NULL;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "bdr/jsonset.h"
 #include "bdr/point.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
@@ -253,9 +254,9 @@ struct bdr_err *bdr_point_store(struct bdr_repo *repo, json_t *point, char out_i
     BDR_TRY(bdr_os_random(id, sizeof(id)));
     BDR_TRY(bdr_host_key(json_str(point, "host", ""), host_key));
     time_ms = (int64_t)json_u64(point, "time_ms", (uint64_t)bdr_clock_wall_ms());
-    json_object_set_new(point, "format", json_integer(POINT_FORMAT));
-    json_object_set_new(point, "id", json_string(bdr_hex(id, sizeof(id), hex)));
-    json_object_set_new(point, "time_ms", json_integer(time_ms));
+    BDR_TRY(bdr_json_set(point, "format", json_integer(POINT_FORMAT)));
+    BDR_TRY(bdr_json_set(point, "id", json_string(bdr_hex(id, sizeof(id), hex))));
+    BDR_TRY(bdr_json_set(point, "time_ms", json_integer(time_ms)));
     BDR_TRY(bdr_point_check(point));
     snprintf(key, sizeof(key), "points/%s/%016llx-%s", host_key, (unsigned long long)time_ms, hex);
     BDR_TRY_FOR(bdr_repo_save(repo, BDR_ENV_POINT, key, point, BDR_PUT_EXCL), "publishing the point");

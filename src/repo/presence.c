@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "presence.h"
 #include "bdr/clock.h"
+#include "bdr/jsonset.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/osproc.h"
@@ -50,12 +51,12 @@ struct bdr_err *bdr_presence_begin(struct bdr_repo *r, const char *purpose, stru
     bdr_err_drop(bdr_os_hostname(host, sizeof(host)), "only for people");
     bdr_hex(id, sizeof(id), p.id);
     snprintf(p.key, sizeof(p.key), "sessions/%s", p.id);
-    json_object_set_new(json, "id", json_string(p.id));
-    json_object_set_new(json, "purpose", json_string(purpose));
-    json_object_set_new(json, "process", json_string(proc));
-    json_object_set_new(json, "machine", json_string(host));
-    json_object_set_new(json, "pid", json_integer(getpid()));
-    json_object_set_new(json, "started_ms", json_integer(bdr_clock_wall_ms()));
+    BDR_TRY(bdr_json_set(json, "id", json_string(p.id)));
+    BDR_TRY(bdr_json_set_text(json, "purpose", purpose));
+    BDR_TRY(bdr_json_set(json, "process", json_string(proc)));
+    BDR_TRY(bdr_json_set_text(json, "machine", host));
+    BDR_TRY(bdr_json_set(json, "pid", json_integer(getpid())));
+    BDR_TRY(bdr_json_set(json, "started_ms", json_integer(bdr_clock_wall_ms())));
     p.json = json;
     BDR_TRY(presence_put(r, &p, BDR_PUT_EXCL));
     err = bdr_store_hold(r->store, p.key, &p.hold);
@@ -244,9 +245,9 @@ struct bdr_err *bdr_lease_take(struct bdr_repo *r, const char *host, const char 
                      host, json_str(old, "process", "?"));
         char proc[BDR_PROC_CHARS];
         BDR_TRY(bdr_os_process_name(proc));
-        json_object_set_new(mine, "session", json_string(session));
-        json_object_set_new(mine, "process", json_string(proc));
-        json_object_set_new(mine, "host", json_string(host));
+        BDR_TRY(bdr_json_set(mine, "session", json_string(session)));
+        BDR_TRY(bdr_json_set(mine, "process", json_string(proc)));
+        BDR_TRY(bdr_json_set_text(mine, "host", host));
         snprintf(key, sizeof(key), "leases/%s/%016llx", host_key, (unsigned long long)last + 1);
         err = bdr_repo_save(r, BDR_ENV_LEASE, key, mine, BDR_PUT_EXCL);
         if (err && err->code == BDR_EXISTS) {

@@ -2,6 +2,7 @@
 /* prune.c - freeing what no visible point refers to. Protocol: docs/formats/repository.md section 8. */
 #include "bdr/clock.h"
 #include "bdr/gc.h"
+#include "bdr/jsonset.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/osproc.h"
@@ -95,9 +96,9 @@ static struct bdr_err *prune_ready(struct prune *p)
         }
         if (open)
             continue;
-        json_array_append(p->ready, key);
+        BDR_TRY(bdr_json_append(p->ready, json_incref(key)));
         json_array_foreach(json_object_get(set, "packs"), j, s) if (json_is_string(s))
-            json_object_set_new(p->ready_names, json_string_value(s), json_true());
+            BDR_TRY(bdr_json_set(p->ready_names, json_string_value(s), json_true()));
     }
     return NULL;
 }
@@ -244,12 +245,12 @@ static struct bdr_err *condemn_save(struct prune *p, const char *key, json_t *se
     char hex[33];
 
     BDR_NOMEM_IF_NULL(set);
-    json_object_set_new(set, "packs", names);
+    BDR_TRY(bdr_json_set(set, "packs", names));
     if (sessions)
-        json_object_set(set, "sessions", sessions);
+        BDR_TRY(bdr_json_set(set, "sessions", json_incref(sessions)));
     for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
         if (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE)
-            json_array_append_new(names, json_string(bdr_hex(bdr_mark_pack(p->mark, i)->info.name, 16, hex)));
+            BDR_TRY(bdr_json_append(names, json_string(bdr_hex(bdr_mark_pack(p->mark, i)->info.name, 16, hex))));
     if (!json_array_size(names))
         return NULL;
     return bdr_repo_save(p->r, BDR_ENV_CONDEMNED, key, set, flags);

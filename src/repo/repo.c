@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* repo.c - making and opening a repository, and keeping its index up to date. */
 #include "bdr/clock.h"
+#include "bdr/jsonset.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "reader.h"
@@ -82,18 +83,18 @@ struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_option
     /* Without config, packs and points, keys are what an init that was cut off left behind: they open nothing. */
     BDR_TRY(bdr_store_list(store, "keys/", repo_remove_key, store));
     BDR_TRY(bdr_os_random(id, sizeof(id)));
-    json_object_set_new(config, "format", json_integer(REPO_FORMAT));
-    json_object_set_new(config, "id", json_string(bdr_hex(id, sizeof(id), hex)));
-    json_object_set_new(config, "block_bytes", json_integer(block));
-    json_object_set_new(config, "pack_bytes", json_integer(pack));
-    json_object_set_new(config, "codec", json_string(bdr_codec_name(codec)));
-    json_object_set_new(config, "level", json_integer(level));
-    json_object_set_new(config, "encryption", json_string(opt->encrypt ? "aes-256-gcm" : "none"));
-    json_object_set_new(config, "created_ms", json_integer(bdr_clock_wall_ms()));
+    BDR_TRY(bdr_json_set(config, "format", json_integer(REPO_FORMAT)));
+    BDR_TRY(bdr_json_set(config, "id", json_string(bdr_hex(id, sizeof(id), hex))));
+    BDR_TRY(bdr_json_set(config, "block_bytes", json_integer(block)));
+    BDR_TRY(bdr_json_set(config, "pack_bytes", json_integer(pack)));
+    BDR_TRY(bdr_json_set(config, "codec", json_string(bdr_codec_name(codec))));
+    BDR_TRY(bdr_json_set(config, "level", json_integer(level)));
+    BDR_TRY(bdr_json_set(config, "encryption", json_string(opt->encrypt ? "aes-256-gcm" : "none")));
+    BDR_TRY(bdr_json_set(config, "created_ms", json_integer(bdr_clock_wall_ms())));
     if (opt->encrypt) {
         BDR_TRY(bdr_os_random(master.b, sizeof(master.b)));
         BDR_TRY(bdr_keys_check(&master, hex));
-        json_object_set_new(config, "key_check", json_string(hex));
+        BDR_TRY(bdr_json_set(config, "key_check", json_string(hex)));
         BDR_TRY(bdr_keys_wrap(store, id, &master, opt->passphrase_file, opt->key_file, "first", key_id));
     }
     BDR_TRY(bdr_envelope_make_json(BDR_ENV_CONFIG, id, NULL, config, &raw));

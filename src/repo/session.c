@@ -6,6 +6,7 @@
  * goes to the syncer threads, which make it durable and then put it into the index, so that nobody waits for a disk
  * flush while there is something to hash.
  */
+#include "bdr/jsonset.h"
 #include "bdr/session.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
@@ -453,9 +454,9 @@ struct bdr_err *bdr_session_publish(struct bdr_session *s, json_t *point, char o
     BDR_TRY(bdr_session_flush(s));
     BDR_TRY(bdr_presence_check(s->repo, &s->presence));
     BDR_TRY(bdr_lease_check(s->repo, s->host, s->lease));
-    json_object_set_new(point, "host", json_string(s->host));
-    json_object_set_new(point, "lease", json_integer((json_int_t)s->lease));
-    json_object_set_new(point, "session", json_string(s->presence.id));
+    BDR_TRY(bdr_json_set_text(point, "host", s->host));
+    BDR_TRY(bdr_json_set(point, "lease", json_integer((json_int_t)s->lease)));
+    BDR_TRY(bdr_json_set(point, "session", json_string(s->presence.id)));
     BDR_TRY(session_check_base(s, point));
     BDR_TRY(bdr_point_store(s->repo, point, id));
     err = session_check_base(s, point);
