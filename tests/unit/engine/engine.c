@@ -258,7 +258,8 @@ static void files_add(struct engine_files *f, const char *dir, const char *at)
 
     snprintf(path, sizeof(path), "%s/%s", dir, at);
     d = opendir(path);
-    assert_non_null(d);
+    if (!d)
+        return; /* not made yet, or gone since its name was read */
     while ((de = readdir(d))) {
         struct stat st;
 
