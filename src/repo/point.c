@@ -11,7 +11,7 @@
 #define POINT_FORMAT 1
 #define POINT_KEY_CHARS 96
 
-static struct bdr_err *point_check(const json_t *point)
+struct bdr_err *bdr_point_check(const json_t *point)
 {
     uint64_t format = json_u64(point, "format", 0);
 
@@ -41,7 +41,7 @@ static struct bdr_err *point_by_key(struct bdr_repo *r, const char *key, json_t 
         BDR_TRY_FOR(bdr_envelope_json(BDR_ENV_POINT, r->id, repo_master(r), raw, n, NULL, &point), "reading %s", key);
         bdr_err_drop(bdr_index_blob_put(r->index, key, raw, n), "only a cache");
     }
-    BDR_TRY_FOR(point_check(point), "reading %s", key);
+    BDR_TRY_FOR(bdr_point_check(point), "reading %s", key);
     *out = BDR_STEAL(point);
     return NULL;
 }
@@ -256,7 +256,7 @@ struct bdr_err *bdr_point_store(struct bdr_repo *repo, json_t *point, char out_i
     json_object_set_new(point, "format", json_integer(POINT_FORMAT));
     json_object_set_new(point, "id", json_string(bdr_hex(id, sizeof(id), hex)));
     json_object_set_new(point, "time_ms", json_integer(time_ms));
-    BDR_TRY(point_check(point));
+    BDR_TRY(bdr_point_check(point));
     snprintf(key, sizeof(key), "points/%s/%016llx-%s", host_key, (unsigned long long)time_ms, hex);
     BDR_TRY_FOR(bdr_repo_save(repo, BDR_ENV_POINT, key, point, BDR_PUT_EXCL), "publishing the point");
     if (out_id)

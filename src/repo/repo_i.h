@@ -47,6 +47,9 @@ bdr_ret bdr_repo_sync_bad(struct bdr_repo *repo, void (*on_bad)(void *ctx, const
 bdr_ret bdr_repo_load(struct bdr_repo *r, enum bdr_envelope_kind kind, const char *key, json_t **out);
 bdr_ret bdr_repo_save(struct bdr_repo *r, enum bdr_envelope_kind kind, const char *key, const json_t *json, int flags);
 
+/* What a manifest must have. CORRUPT; VERSION. */
+bdr_ret bdr_point_check(const json_t *point);
+
 /* Keys (keys.c): the master key from what the options give; *out_sealed when the repository has one at all. */
 struct bdr_key_options {
     const char *passphrase_file, *key_file;

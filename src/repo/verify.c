@@ -459,6 +459,8 @@ static struct bdr_err *verify_manifests(struct verify *v)
             BDR_AUTO(json) json_t *obj = NULL;
             struct bdr_err *err = bdr_repo_load(v->r, kinds[k].kind, json_string_value(key), &obj);
 
+            if (!err && kinds[k].kind == BDR_ENV_POINT)
+                err = bdr_point_check(obj);
             if (err && (err->code == BDR_CORRUPT || err->code == BDR_VERSION || err->code == BDR_INVAL))
                 BDR_TRY(verify_bad_object(v, json_string_value(key), err));
             else if (err && err->code != BDR_NOTFOUND)
