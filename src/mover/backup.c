@@ -53,7 +53,8 @@ static struct bdr_err *backup_base(struct backup *b, const char *host_id)
     BDR_TRY(err);
     BDR_TRY(bdr_point_load(b->repo, info.id, &b->base));
     id = json_object_get(b->base, "host_id");
-    if (!b->opt->base_point && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 && !b->opt->take_over)
+    if (!b->opt->base_point && host_id[0] && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 &&
+        !b->opt->take_over)
         BDR_FAIL(BDR_INVAL, 0,
                  "the name '%s' belongs to another machine's points in this repository; choose another with --host, or "
                  "give --take-over if this machine really replaces that one",
@@ -318,14 +319,23 @@ static void backup_inherit(const json_t *from, json_t *point)
     json_object_set_new(point, "origin", json_deep_copy(origin ? origin : json_object_get(from, "id")));
 }
 
+/* Empty on a machine without an id of its own (a container, a chroot): then a name can't be told to be taken. */
 static struct bdr_err *backup_host_id(const struct bdr_backup_options *opt, char out[33])
 {
-    const char *inherited = json_string_value(json_object_get(opt->inherit, "host_id"));
+    const char *id = opt->host_id;
+    struct bdr_err *err;
 
-    if (inherited || opt->host_id)
-        snprintf(out, 33, "%s", inherited ? inherited : opt->host_id);
-    else
-        BDR_TRY_FOR(bdr_os_machine_id("host", out), "finding out which machine this is (give --host-id)");
+    out[0] = 0;
+    if (opt->inherit)
+        id = json_string_value(json_object_get(opt->inherit, "host_id"));
+    if (id)
+        snprintf(out, 33, "%s", id);
+    if (id || opt->inherit)
+        return NULL;
+    err = bdr_os_machine_id("host", out);
+    if (err && err->code != BDR_NOTFOUND)
+        return bdr_err_wrap(err, BDR_AT, "finding out which machine this is; --host-id says it, too");
+    bdr_err_drop(err, "a machine without an id");
     return NULL;
 }
 
@@ -351,7 +361,8 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_TRY(backup_base(b, host_id));
     /* The moment the content belongs to: no later than the first read. */
     json_object_set_new(point, "time_ms", json_integer(bdr_clock_wall_ms()));
-    json_object_set_new(point, "host_id", json_string(host_id));
+    if (host_id[0])
+        json_object_set_new(point, "host_id", json_string(host_id));
     json_object_set_new(point, "consistency", json_string(b->opt->consistency ? b->opt->consistency : consistency));
     if (b->opt->boot_mode)
         json_object_set_new(point, "boot_mode", json_string(b->opt->boot_mode));

@@ -81,6 +81,7 @@ static void recover_mark(struct recover *r, uint64_t first, uint64_t last, bool 
     for (uint64_t i = first; i <= last && !damaged; i++)
         recover_state_set(&r->state, i, true);
     r->fresh += last - first + 1;
+    pthread_cond_signal(&r->idle); /* the keeper looks at the clock */
     pthread_mutex_unlock(&r->lock);
 }
 

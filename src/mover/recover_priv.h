@@ -18,7 +18,7 @@ struct recover {
     struct bdr_cancel stop; /* of this run: a failed worker stops the others */
 
     pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t idle;  /* a worker ended */
+    pthread_cond_t idle;  /* a worker ended, or finished a span */
     struct recover_state state;
     uint64_t cursor; /* next span to hand out */
     uint64_t fresh;  /* spans done since the last checkpoint */

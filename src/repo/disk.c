@@ -3,6 +3,7 @@
 #include "bdr/disk.h"
 #include "bdr/bytes.h"
 #include "bdr/point.h"
+#include "bdr/pool.h"
 #include "bdr/sync.h"
 #include "node.h"
 #include "reader.h"
@@ -37,7 +38,18 @@ struct bdr_disk {
     struct disk_node *nodes; /* DISK_NODES, hashed by id */
     struct disk_block *cache;
     size_t cache_n;
+
+    /* Readahead: one thread fetches [ahead_at, ahead_end) into the cache when reads are sequential. */
+    uint32_t readahead;           /* blocks; 0: off */
+    uint64_t last_end;            /* where the last read ended, bytes */
+    uint64_t ahead_at, ahead_end; /* blocks still to be fetched */
+    uint64_t busy_at, busy_end;   /* blocks being fetched now: readers of these wait */
+    pthread_cond_t ahead_more, ahead_done;
+    struct bdr_cancel ahead_stop;
+    struct bdr_pool *ahead;
 };
+
+static struct bdr_err *disk_ahead(void *ctx, unsigned index);
 
 struct bdr_err *bdr_disk_open(struct bdr_repo *repo, const char *point_id, uint32_t index,
                               const struct bdr_disk_options *opt, struct bdr_disk **out)
@@ -53,6 +65,8 @@ struct bdr_err *bdr_disk_open(struct bdr_repo *repo, const char *point_id, uint3
     d->block_bytes = repo->block_bytes;
     d->blocks = bdr_blocks_of(d->d.size_bytes, d->block_bytes);
     d->levels = bdr_map_levels(d->blocks);
+    pthread_cond_init(&d->ahead_more, NULL);
+    pthread_cond_init(&d->ahead_done, NULL);
     d->nodes = calloc(DISK_NODES, sizeof(*d->nodes));
     d->cache_n = (size_t)BDR_MAX(cache / d->block_bytes, 4u);
     d->cache = calloc(d->cache_n, sizeof(*d->cache));
@@ -60,6 +74,11 @@ struct bdr_err *bdr_disk_open(struct bdr_repo *repo, const char *point_id, uint3
         BDR_FAIL(BDR_NOMEM, 0, "opening a disk");
     for (size_t i = 0; i < d->cache_n; i++)
         d->cache[i].block = UINT64_MAX;
+    if (opt && opt->readahead) {
+        /* No more than half the cache, or what was fetched ahead falls out before it is read. */
+        d->readahead = (uint32_t)BDR_MIN((size_t)BDR_MIN(opt->readahead, 256u), d->cache_n / 2);
+        BDR_TRY(bdr_pool_start("bdr-ahead", 1, disk_ahead, d, NULL, &d->ahead));
+    }
     *out = BDR_STEAL(d);
     return NULL;
 }
@@ -68,11 +87,15 @@ void bdr_disk_close(struct bdr_disk *disk)
 {
     if (!disk)
         return;
+    bdr_cancel_set(&disk->ahead_stop);
+    bdr_err_drop(bdr_pool_join(disk->ahead), "readahead reports nothing");
     for (size_t i = 0; disk->cache && i < disk->cache_n; i++)
         free(disk->cache[i].data);
     free(disk->cache);
     free(disk->nodes);
     json_decref(disk->point);
+    pthread_cond_destroy(&disk->ahead_more);
+    pthread_cond_destroy(&disk->ahead_done);
     pthread_mutex_destroy(&disk->lock);
     free(disk);
 }
@@ -198,6 +221,8 @@ static bool cache_copy(struct bdr_disk *d, uint64_t block, uint32_t from, uint8_
     bool hit = false;
 
     pthread_mutex_lock(&d->lock);
+    while (block >= d->busy_at && block < d->busy_end)
+        bdr_cond_wait_slice(&d->ahead_done, &d->lock);
     for (size_t i = 0; i < 4 && !hit; i++) {
         struct disk_block *c = &d->cache[(block * 4 + i) % (d->cache_n / 4 * 4)];
 
@@ -234,6 +259,14 @@ static void cache_keep(struct bdr_disk *d, uint64_t block, uint8_t **data)
     victim->used = ++d->tick;
     pthread_mutex_unlock(&d->lock);
     *data = old;
+}
+
+static bool cache_has(struct bdr_disk *d, uint64_t block)
+{
+    for (size_t i = 0; i < 4; i++)
+        if (d->cache[(block * 4 + i) % (d->cache_n / 4 * 4)].block == block)
+            return true;
+    return false;
 }
 
 /* One block of a read: whole blocks decode straight into the caller's buffer, partial ones through the cache. */
@@ -311,6 +344,85 @@ static struct bdr_err *disk_read_leaf(struct bdr_disk *d, const struct bdr_node 
     return err;
 }
 
+/* ---- readahead ---- */
+
+/* Fetches the stored blocks among [at, at + n) of one leaf into the cache. What can't be read is left for the reader,
+ * who is told why. */
+static struct bdr_err *ahead_fetch(struct bdr_disk *d, uint64_t at, size_t n)
+{
+    struct bdr_want want[DISK_BATCH];
+    uint64_t block[DISK_BATCH], start, span;
+    struct bdr_node leaf;
+    struct bdr_err *err;
+    size_t m = 0;
+    bool there;
+
+    BDR_TRY(disk_leaf(d, at, &there, &start, &span, &leaf));
+    for (uint64_t b = at; there && b < at + n && m < DISK_BATCH; b++) {
+        uint8_t *data;
+
+        if (!(leaf.bits >> (b % BDR_FANOUT) & 1) || !(data = malloc(d->block_bytes)))
+            continue;
+        block[m] = b;
+        want[m++] = (struct bdr_want){.id = leaf.child[b % BDR_FANOUT], .dst = data, .raw = disk_block_len(d, b)};
+    }
+    err = m ? bdr_blocks_read(d->repo, want, m) : NULL;
+    for (size_t i = 0; i < m; i++) {
+        uint8_t *data = want[i].dst;
+
+        if (!err && !want[i].err)
+            cache_keep(d, block[i], &data);
+        bdr_err_drop(err ? NULL : want[i].err, "the reader meets it, too");
+        free(data);
+    }
+    return err;
+}
+
+static struct bdr_err *disk_ahead(void *ctx, unsigned index)
+{
+    struct bdr_disk *d = ctx;
+
+    (void)index;
+    pthread_mutex_lock(&d->lock);
+    while (!bdr_cancelled(&d->ahead_stop)) {
+        uint64_t at, end;
+
+        while (d->ahead_at < d->ahead_end && cache_has(d, d->ahead_at))
+            d->ahead_at++;
+        if (d->ahead_at >= d->ahead_end) {
+            bdr_cond_wait_slice(&d->ahead_more, &d->lock);
+            continue;
+        }
+        at = d->ahead_at;
+        end = BDR_MIN(BDR_MIN(d->ahead_end, at + 16), (at / BDR_FANOUT + 1) * BDR_FANOUT);
+        d->busy_at = at;
+        d->busy_end = end;
+        d->ahead_at = end;
+        pthread_mutex_unlock(&d->lock);
+        bdr_err_drop(ahead_fetch(d, at, (size_t)(end - at)), "the reader meets it, too");
+        pthread_mutex_lock(&d->lock);
+        d->busy_at = d->busy_end = 0;
+        pthread_cond_broadcast(&d->ahead_done);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return NULL;
+}
+
+/* A read that begins where one ended lets the thread run ahead of it. */
+static void ahead_note(struct bdr_disk *d, uint64_t off, size_t len)
+{
+    uint64_t next = bdr_blocks_of(off + len, d->block_bytes);
+
+    pthread_mutex_lock(&d->lock);
+    if (off == d->last_end && off) {
+        d->ahead_at = d->ahead_at > next && d->ahead_at <= next + d->readahead ? d->ahead_at : next;
+        d->ahead_end = BDR_MIN(next + d->readahead, d->blocks);
+        pthread_cond_signal(&d->ahead_more);
+    }
+    d->last_end = off + len;
+    pthread_mutex_unlock(&d->lock);
+}
+
 struct bdr_err *bdr_disk_read(struct bdr_disk *disk, uint64_t off, void *buf, size_t len)
 {
     uint8_t *p = buf;
@@ -318,6 +430,8 @@ struct bdr_err *bdr_disk_read(struct bdr_disk *disk, uint64_t off, void *buf, si
     if (off > disk->d.size_bytes || len > disk->d.size_bytes - off)
         BDR_FAIL(BDR_RANGE, 0, "%zu bytes at %llu are past the end of the disk (%llu bytes)", len,
                  (unsigned long long)off, (unsigned long long)disk->d.size_bytes);
+    if (disk->readahead)
+        ahead_note(disk, off, len);
     while (len) {
         struct bdr_node leaf;
         uint64_t start, span, end;

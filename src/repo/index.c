@@ -1,78 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "index.h"
-#include "bdr/osfile.h"
-#include <errno.h>
-#include <lmdb.h>
-#include <pthread.h>
+/* index.c - the rows: where blocks lie, what packs there are. */
+#include "index_i.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define INDEX_VERSION 1
-/* Address space, not memory or disk. 64 GiB hold about 700 million blocks; an index that has grown gets more. */
-#define INDEX_MAP_BYTES ((size_t)64 << 30)
-#define LOC_BYTES 21
-#define PACK_BYTES 78
-
-struct bdr_index {
-    MDB_env *env;
-    MDB_dbi blocks; /* id -> LOC_BYTES, several */
-    MDB_dbi packs;  /* number u32 big-endian -> PACK_BYTES */
-    MDB_dbi names;  /* pack name -> number */
-    MDB_dbi blobs;  /* key -> bytes */
-    MDB_dbi meta;   /* "format", "next" */
-    dev_t dev;
-    ino_t ino;
-    unsigned refs; /* guarded by index_lock */
-    struct bdr_index *next;
-};
-
-/* LMDB must not be opened twice in one process, so open indexes are shared. Guards index_all and refs. */
-static pthread_mutex_t index_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct bdr_index *index_all;
-
-static struct bdr_err *index_err(int rc, const char *at, const char *doing)
-{
-    switch (rc) {
-    case MDB_MAP_FULL:
-        return bdr_err_new(BDR_NOSPACE, 0, at, "%s: the index has reached its size limit; start the program again", doing);
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-    case MDB_PANIC:
-        return bdr_err_new(BDR_CORRUPT, 0, at, "%s: the index is damaged (%s); run 'bdr rebuild-index'", doing,
-                           mdb_strerror(rc));
-    case MDB_VERSION_MISMATCH:
-        return bdr_err_new(BDR_VERSION, 0, at, "%s: the index was made by another LMDB; run 'bdr rebuild-index'", doing);
-    default:
-        return bdr_err_new(rc > 0 ? bdr_code_of_errno(rc) : BDR_INTERNAL, rc > 0 ? rc : 0, at, "%s%s%s", doing,
-                           rc > 0 ? "" : ": ", rc > 0 ? "" : mdb_strerror(rc));
-    }
-}
-#define INDEX_TRY(call, doing)                                                                                         \
-    do {                                                                                                               \
-        int rc_ = (call);                                                                                              \
-        if (rc_)                                                                                                       \
-            return index_err(rc_, BDR_AT, doing);                                                                      \
-    } while (0)
-
-static void index_abort(MDB_txn *txn)
-{
-    mdb_txn_abort(txn);
-}
-BDR_AUTO_DEFINE(txn, MDB_txn *, index_abort)
-
-static struct bdr_err *index_begin(struct bdr_index *ix, unsigned flags, MDB_txn **out)
-{
-    int rc = mdb_txn_begin(ix->env, NULL, flags, out);
-
-    if (rc == MDB_MAP_RESIZED) { /* another process made it larger */
-        mdb_env_set_mapsize(ix->env, 0);
-        rc = mdb_txn_begin(ix->env, NULL, flags, out);
-    }
-    INDEX_TRY(rc, "using the index");
-    return NULL;
-}
 
 static void index_u32be(uint32_t v, uint8_t out[4])
 {
@@ -80,112 +10,9 @@ static void index_u32be(uint32_t v, uint8_t out[4])
         out[i] = (uint8_t)(v >> (24 - 8 * i));
 }
 
-static struct bdr_err *index_setup(struct bdr_index *ix, const uint8_t repo_id[16])
-{
-    BDR_AUTO(txn) MDB_txn *txn = NULL;
-    MDB_val k = {6, (void *)(uintptr_t)"format"}, v;
-    uint8_t want[20] = {INDEX_VERSION};
-    int rc;
-
-    memcpy(want + 4, repo_id, 16);
-    BDR_TRY(index_begin(ix, 0, &txn));
-    INDEX_TRY(mdb_dbi_open(txn, "blocks", MDB_CREATE | MDB_DUPSORT, &ix->blocks), "opening the index");
-    INDEX_TRY(mdb_dbi_open(txn, "packs", MDB_CREATE, &ix->packs), "opening the index");
-    INDEX_TRY(mdb_dbi_open(txn, "names", MDB_CREATE, &ix->names), "opening the index");
-    INDEX_TRY(mdb_dbi_open(txn, "blobs", MDB_CREATE, &ix->blobs), "opening the index");
-    INDEX_TRY(mdb_dbi_open(txn, "meta", MDB_CREATE, &ix->meta), "opening the index");
-    rc = mdb_get(txn, ix->meta, &k, &v);
-    if (rc == MDB_NOTFOUND) {
-        v = (MDB_val){sizeof(want), want};
-        INDEX_TRY(mdb_put(txn, ix->meta, &k, &v, 0), "preparing the index");
-    } else if (rc) {
-        return index_err(rc, BDR_AT, "opening the index");
-    } else if (v.mv_size != sizeof(want) || memcmp(v.mv_data, want, sizeof(want)) != 0) {
-        BDR_FAIL(BDR_CORRUPT, 0, "the index belongs to another repository or format; run 'bdr rebuild-index'");
-    }
-    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "preparing the index");
-    return NULL;
-}
-
-static struct bdr_err *index_open(const char *dir, const uint8_t repo_id[16], struct bdr_index **out)
-{
-    BDR_AUTO(index) struct bdr_index *ix = calloc(1, sizeof(*ix));
-    BDR_AUTO(mem) char *file = NULL;
-    struct stat st;
-    size_t map = INDEX_MAP_BYTES;
-    int rc;
-
-    BDR_NOMEM_IF_NULL(ix);
-    ix->refs = 1;
-    if (asprintf(&file, "%s/data.mdb", dir) < 0)
-        BDR_FAIL(BDR_NOMEM, 0, "opening the index");
-    if (!stat(file, &st) && (size_t)st.st_size > map / 4)
-        map = (size_t)st.st_size * 4;
-    INDEX_TRY(mdb_env_create(&ix->env), "opening the index");
-    mdb_env_set_maxdbs(ix->env, 8);
-    mdb_env_set_maxreaders(ix->env, 1024);
-    mdb_env_set_mapsize(ix->env, map);
-    rc = mdb_env_open(ix->env, dir, MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMEMINIT, 0600);
-    if (rc)
-        return index_err(rc, BDR_AT, "opening the index");
-    mdb_reader_check(ix->env, NULL); /* readers that were killed would keep old pages */
-    BDR_TRY(index_setup(ix, repo_id));
-    if (stat(file, &st))
-        BDR_FAIL_ERRNO("looking at %s", file);
-    ix->dev = st.st_dev;
-    ix->ino = st.st_ino;
-    *out = BDR_STEAL(ix);
-    return NULL;
-}
-
-struct bdr_err *bdr_index_open(const char *dir, const uint8_t repo_id[16], struct bdr_index **out)
-{
-    struct bdr_index *ix = NULL;
-    struct bdr_err *err = NULL;
-    BDR_AUTO(mem) char *file = NULL;
-    struct stat st;
-
-    BDR_TRY(bdr_os_mkdirs(dir));
-    if (asprintf(&file, "%s/data.mdb", dir) < 0)
-        BDR_FAIL(BDR_NOMEM, 0, "opening the index");
-    pthread_mutex_lock(&index_lock);
-    if (!stat(file, &st))
-        for (ix = index_all; ix && !(ix->dev == st.st_dev && ix->ino == st.st_ino); ix = ix->next)
-            ;
-    if (ix) {
-        ix->refs++;
-    } else if (!(err = index_open(dir, repo_id, &ix))) {
-        ix->next = index_all;
-        index_all = ix;
-    }
-    pthread_mutex_unlock(&index_lock);
-    if (err)
-        return bdr_err_wrap(err, BDR_AT, "index folder %s", dir);
-    *out = ix;
-    return NULL;
-}
-
-void bdr_index_close(struct bdr_index *ix)
-{
-    if (!ix)
-        return;
-    pthread_mutex_lock(&index_lock);
-    if (--ix->refs == 0) {
-        for (struct bdr_index **p = &index_all; *p; p = &(*p)->next)
-            if (*p == ix) {
-                *p = ix->next;
-                break;
-            }
-        if (ix->env)
-            mdb_env_close(ix->env);
-        free(ix);
-    }
-    pthread_mutex_unlock(&index_lock);
-}
-
 /* ---- rows ---- */
 
-static void loc_encode(const struct bdr_loc *l, uint8_t out[LOC_BYTES])
+static void loc_encode(const struct bdr_loc *l, uint8_t out[BDR_LOC_BYTES])
 {
     const uint32_t f[5] = {l->pack, l->row, l->at.off, l->at.stored, l->at.raw};
 
@@ -199,7 +26,7 @@ static bool loc_decode(const MDB_val *v, const struct bdr_id *id, struct bdr_loc
     const uint8_t *p = v->mv_data;
     uint32_t f[5];
 
-    if (v->mv_size != LOC_BYTES)
+    if (v->mv_size != BDR_LOC_BYTES)
         return false;
     for (size_t i = 0; i < 5; i++)
         f[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
@@ -224,7 +51,7 @@ static bool pack_decode(const MDB_val *v, uint32_t no, struct bdr_index_pack *ou
 {
     struct bdr_cur c = bdr_cur_of(v->mv_data, v->mv_size);
 
-    if (v->mv_size != PACK_BYTES)
+    if (v->mv_size != BDR_INDEX_PACK_BYTES)
         return false;
     *out = (struct bdr_index_pack){.no = no};
     memcpy(out->info.name, bdr_cur_take(&c, 16), 16);
@@ -277,7 +104,7 @@ struct bdr_err *bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, st
 
     *out_n = 0;
     *out_condemned = false;
-    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(bdr_index_begin(ix, MDB_RDONLY, &txn));
     INDEX_TRY(mdb_cursor_open(txn, ix->blocks, &cur), "searching the index");
     rc = mdb_cursor_get(cur, &k, &v, MDB_SET);
     for (; rc == 0 && good < max; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT_DUP)) {
@@ -306,7 +133,7 @@ struct bdr_err *bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, st
     }
     mdb_cursor_close(cur);
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "searching the index");
+        return bdr_index_err(rc, BDR_AT, "searching the index");
     *out_n = n;
     *out_condemned = n && !good;
     return NULL;
@@ -326,7 +153,7 @@ struct bdr_err *bdr_index_known(struct bdr_index *ix, const struct bdr_id *id, c
     bool known = false;
     int rc;
 
-    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(bdr_index_begin(ix, MDB_RDONLY, &txn));
     INDEX_TRY(mdb_cursor_open(txn, ix->blocks, &cur), "searching the index");
     rc = mdb_cursor_get(cur, &k, &v, MDB_SET);
     for (; rc == 0 && !known; rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT_DUP)) {
@@ -346,7 +173,7 @@ struct bdr_err *bdr_index_known(struct bdr_index *ix, const struct bdr_id *id, c
     }
     mdb_cursor_close(cur);
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "searching the index");
+        return bdr_index_err(rc, BDR_AT, "searching the index");
     *out = known;
     return NULL;
 }
@@ -359,16 +186,17 @@ struct bdr_err *bdr_index_add(struct bdr_index *ix, const struct bdr_pack_info *
     MDB_val k = {4, (void *)(uintptr_t)"next"}, v;
     struct bdr_cur c;
     uint8_t no_be[4], no_le[4];
+    uint64_t sum = 0;
     uint32_t old;
     int rc;
 
-    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(bdr_index_begin(ix, 0, &txn));
     BDR_TRY(index_no_by_name(ix, txn, info->name, &old));
     if (old)
         return NULL;
     rc = mdb_get(txn, ix->meta, &k, &v);
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "adding to the index");
+        return bdr_index_err(rc, BDR_AT, "adding to the index");
     c = bdr_cur_of(rc ? NULL : v.mv_data, rc ? 0 : v.mv_size);
     p.no = bdr_cur_u32(&c) + 1;
     for (size_t i = 0; i < 4; i++)
@@ -376,24 +204,23 @@ struct bdr_err *bdr_index_add(struct bdr_index *ix, const struct bdr_pack_info *
     v = (MDB_val){4, no_le};
     INDEX_TRY(mdb_put(txn, ix->meta, &k, &v, 0), "adding to the index");
     k = (MDB_val){16, p.info.name};
-    INDEX_TRY(mdb_put(txn, ix->names, &k, &v, 0), "adding to the index");
+    INDEX_TRY(bdr_index_put(txn, ix->names, &k, &v, &sum), "adding to the index");
     index_u32be(p.no, no_be);
     pack_encode(&p, &b);
     BDR_TRY(bdr_buf_check(&b));
     k = (MDB_val){4, no_be};
     v = (MDB_val){b.len, b.data};
-    INDEX_TRY(mdb_put(txn, ix->packs, &k, &v, 0), "adding to the index");
+    INDEX_TRY(bdr_index_put(txn, ix->packs, &k, &v, &sum), "adding to the index");
     for (uint32_t i = 0; i < info->rows; i++) {
         struct bdr_loc loc = {.pack = p.no, .row = i, .at = rows[i]};
-        uint8_t raw[LOC_BYTES];
+        uint8_t raw[BDR_LOC_BYTES];
 
         loc_encode(&loc, raw);
         k = (MDB_val){BDR_ID_BYTES, loc.at.id.b};
-        v = (MDB_val){LOC_BYTES, raw};
-        INDEX_TRY(mdb_put(txn, ix->blocks, &k, &v, 0), "adding to the index");
+        v = (MDB_val){BDR_LOC_BYTES, raw};
+        INDEX_TRY(bdr_index_put(txn, ix->blocks, &k, &v, &sum), "adding to the index");
     }
-    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
-    return NULL;
+    return bdr_index_commit(ix, BDR_STEAL(txn), sum);
 }
 
 struct bdr_err *bdr_index_drop(struct bdr_index *ix, const uint8_t name[16], const struct bdr_pack_row *rows)
@@ -401,38 +228,43 @@ struct bdr_err *bdr_index_drop(struct bdr_index *ix, const uint8_t name[16], con
     BDR_AUTO(txn) MDB_txn *txn = NULL;
     struct bdr_index_pack p;
     MDB_val k, v;
-    uint8_t no_be[4];
+    uint8_t no_be[4], no_le[4];
+    uint64_t sum = 0;
     uint32_t no;
     int rc;
 
-    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(bdr_index_begin(ix, 0, &txn));
     BDR_TRY(index_no_by_name(ix, txn, name, &no));
     if (!no)
         return NULL;
     rc = index_pack_by_no(ix, txn, no, &p);
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "removing from the index");
+        return bdr_index_err(rc, BDR_AT, "removing from the index");
     for (uint32_t i = 0; !rc && rows && i < p.info.rows; i++) {
         struct bdr_loc loc = {.pack = no, .row = i, .at = rows[i]};
-        uint8_t raw[LOC_BYTES];
+        uint8_t raw[BDR_LOC_BYTES];
         int gone;
 
         loc_encode(&loc, raw);
         k = (MDB_val){BDR_ID_BYTES, loc.at.id.b};
-        v = (MDB_val){LOC_BYTES, raw};
-        gone = mdb_del(txn, ix->blocks, &k, &v);
+        v = (MDB_val){BDR_LOC_BYTES, raw};
+        gone = bdr_index_del(txn, ix->blocks, &k, &v, &sum);
         if (gone && gone != MDB_NOTFOUND)
-            return index_err(gone, BDR_AT, "removing from the index");
+            return bdr_index_err(gone, BDR_AT, "removing from the index");
     }
     index_u32be(no, no_be);
     k = (MDB_val){4, no_be};
-    rc = mdb_del(txn, ix->packs, &k, NULL);
+    rc = mdb_get(txn, ix->packs, &k, &v);
+    if (!rc)
+        rc = bdr_index_del(txn, ix->packs, &k, &v, &sum);
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "removing from the index");
+        return bdr_index_err(rc, BDR_AT, "removing from the index");
+    for (size_t i = 0; i < 4; i++)
+        no_le[i] = (uint8_t)(no >> (8 * i));
     k = (MDB_val){16, (void *)(uintptr_t)name};
-    INDEX_TRY(mdb_del(txn, ix->names, &k, NULL), "removing from the index");
-    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
-    return NULL;
+    v = (MDB_val){4, no_le};
+    INDEX_TRY(bdr_index_del(txn, ix->names, &k, &v, &sum), "removing from the index");
+    return bdr_index_commit(ix, BDR_STEAL(txn), sum);
 }
 
 struct bdr_err *bdr_index_condemn(struct bdr_index *ix, const uint8_t name[16], bool condemned)
@@ -442,9 +274,10 @@ struct bdr_err *bdr_index_condemn(struct bdr_index *ix, const uint8_t name[16], 
     struct bdr_index_pack p;
     uint8_t no_be[4];
     MDB_val k = {4, no_be}, v;
+    uint64_t sum = 0;
     uint32_t no;
 
-    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(bdr_index_begin(ix, 0, &txn));
     BDR_TRY(index_no_by_name(ix, txn, name, &no));
     if (!no)
         return NULL;
@@ -455,10 +288,11 @@ struct bdr_err *bdr_index_condemn(struct bdr_index *ix, const uint8_t name[16], 
     pack_encode(&p, &b);
     BDR_TRY(bdr_buf_check(&b));
     index_u32be(no, no_be);
+    INDEX_TRY(mdb_get(txn, ix->packs, &k, &v), "marking a pack");
+    sum -= bdr_index_row_hash((uint8_t)ix->packs, &k, &v);
     v = (MDB_val){b.len, b.data};
-    INDEX_TRY(mdb_put(txn, ix->packs, &k, &v, 0), "marking a pack");
-    INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
-    return NULL;
+    INDEX_TRY(bdr_index_put(txn, ix->packs, &k, &v, &sum), "marking a pack");
+    return bdr_index_commit(ix, BDR_STEAL(txn), sum);
 }
 
 struct bdr_err *bdr_index_pack(struct bdr_index *ix, const uint8_t name[16], bool *out_found,
@@ -468,7 +302,7 @@ struct bdr_err *bdr_index_pack(struct bdr_index *ix, const uint8_t name[16], boo
     uint32_t no;
 
     *out_found = false;
-    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(bdr_index_begin(ix, MDB_RDONLY, &txn));
     BDR_TRY(index_no_by_name(ix, txn, name, &no));
     if (!no)
         return NULL;
@@ -482,11 +316,11 @@ struct bdr_err *bdr_index_pack_no(struct bdr_index *ix, uint32_t no, bool *out_f
     BDR_AUTO(txn) MDB_txn *txn = NULL;
     int rc;
 
-    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(bdr_index_begin(ix, MDB_RDONLY, &txn));
     rc = index_pack_by_no(ix, txn, no, out);
     *out_found = !rc;
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "finding a pack");
+        return bdr_index_err(rc, BDR_AT, "finding a pack");
     return NULL;
 }
 
@@ -500,7 +334,7 @@ struct bdr_err *bdr_index_packs(struct bdr_index *ix, struct bdr_index_pack **ou
     size_t n = 0;
     int rc;
 
-    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(bdr_index_begin(ix, MDB_RDONLY, &txn));
     INDEX_TRY(mdb_stat(txn, ix->packs, &st), "listing packs");
     all = calloc(st.ms_entries + 1, sizeof(*all));
     BDR_NOMEM_IF_NULL(all);
@@ -517,7 +351,7 @@ struct bdr_err *bdr_index_packs(struct bdr_index *ix, struct bdr_index_pack **ou
     }
     mdb_cursor_close(cur);
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "listing packs");
+        return bdr_index_err(rc, BDR_AT, "listing packs");
     *out = BDR_STEAL(all);
     *out_n = n;
     return NULL;
@@ -540,7 +374,7 @@ struct bdr_err *bdr_index_rows(struct bdr_index *ix, uint32_t no, struct bdr_pac
     uint32_t n = 0;
     int rc;
 
-    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(bdr_index_begin(ix, MDB_RDONLY, &txn));
     INDEX_TRY(index_pack_by_no(ix, txn, no, &p), "finding a pack");
     rows = calloc(p.info.rows + 1u, sizeof(*rows));
     BDR_NOMEM_IF_NULL(rows);
@@ -559,7 +393,7 @@ struct bdr_err *bdr_index_rows(struct bdr_index *ix, uint32_t no, struct bdr_pac
     }
     mdb_cursor_close(cur);
     if (rc && rc != MDB_NOTFOUND)
-        return index_err(rc, BDR_AT, "searching the index");
+        return bdr_index_err(rc, BDR_AT, "searching the index");
     qsort(rows, n, sizeof(*rows), row_cmp);
     *out_n = n;
     *out = BDR_STEAL(rows);
@@ -569,12 +403,17 @@ struct bdr_err *bdr_index_rows(struct bdr_index *ix, uint32_t no, struct bdr_pac
 struct bdr_err *bdr_index_clear(struct bdr_index *ix)
 {
     BDR_AUTO(txn) MDB_txn *txn = NULL;
+    MDB_val k = {3, (void *)(uintptr_t)"sum"};
+    int rc;
 
-    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(bdr_index_begin(ix, 0, &txn));
     INDEX_TRY(mdb_drop(txn, ix->blocks, 0), "emptying the index");
     INDEX_TRY(mdb_drop(txn, ix->packs, 0), "emptying the index");
     INDEX_TRY(mdb_drop(txn, ix->names, 0), "emptying the index");
     INDEX_TRY(mdb_drop(txn, ix->blobs, 0), "emptying the index");
+    rc = mdb_del(txn, ix->meta, &k, NULL);
+    if (rc && rc != MDB_NOTFOUND)
+        return bdr_index_err(rc, BDR_AT, "emptying the index");
     INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "emptying the index");
     return NULL;
 }
@@ -586,7 +425,7 @@ struct bdr_err *bdr_index_blob_get(struct bdr_index *ix, const char *key, uint8_
     uint8_t *copy;
     int rc;
 
-    BDR_TRY(index_begin(ix, MDB_RDONLY, &txn));
+    BDR_TRY(bdr_index_begin(ix, MDB_RDONLY, &txn));
     rc = mdb_get(txn, ix->blobs, &k, &v);
     *out = NULL;
     *out_len = 0;
@@ -606,7 +445,7 @@ struct bdr_err *bdr_index_blob_put(struct bdr_index *ix, const char *key, const 
     BDR_AUTO(txn) MDB_txn *txn = NULL;
     MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v = {len, (void *)(uintptr_t)data};
 
-    BDR_TRY(index_begin(ix, 0, &txn));
+    BDR_TRY(bdr_index_begin(ix, 0, &txn));
     INDEX_TRY(mdb_put(txn, ix->blobs, &k, &v, 0), "writing the index");
     INDEX_TRY(mdb_txn_commit(BDR_STEAL(txn)), "writing the index");
     return NULL;

@@ -22,8 +22,9 @@ struct bdr_index_pack {
     bool condemned;
 };
 
-/* Errors: CORRUPT (rebuild it), VERSION, READONLY/DENIED (use another folder), NOSPACE. */
-bdr_ret bdr_index_open(const char *dir, const uint8_t repo_id[16], struct bdr_index **out);
+/* A damaged index is thrown away unless another process uses it; so is any index with `fresh`.
+ * Errors: CORRUPT (in use, rebuild it later), VERSION, READONLY/DENIED (use another folder), NOSPACE; BUSY (fresh). */
+bdr_ret bdr_index_open(const char *dir, const uint8_t repo_id[16], bool fresh, struct bdr_index **out);
 void bdr_index_close(struct bdr_index *ix);
 /* Up to `max` places of a block, best first: packs that are not condemned before those that are. */
 bdr_ret bdr_index_find(struct bdr_index *ix, const struct bdr_id *id, struct bdr_loc *out, size_t max, size_t *out_n,

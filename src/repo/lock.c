@@ -34,7 +34,7 @@ struct bdr_err *bdr_lock_take(struct bdr_repo *r, const char *session, struct bd
             bdr_err_drop(err, "it has just ended");
             continue;
         }
-        if (err && err->code != BDR_CORRUPT)
+        if (err && err->code != BDR_CORRUPT && err->code != BDR_INVAL)
             return err;
         bdr_err_drop(err, "a torn lock is judged by its age");
         err = bdr_store_held(r->store, LOCK_KEY, &held);

@@ -22,6 +22,7 @@ static struct bdr_err *move_commit(struct bdr_move *m, int cls)
     if (!m->pack[cls])
         return NULL;
     BDR_TRY(bdr_pack_commit(BDR_STEAL(m->pack[cls]), &info, &rows));
+    m->written_bytes += info.size_bytes;
     return bdr_index_add(m->r->index, &info, rows);
 }
 

@@ -11,6 +11,7 @@ struct bdr_move {
     struct bdr_repo *r;
     struct bdr_pack_writer *pack[BDR_PACK_CLASSES]; /* owned; being filled */
     struct bdr_unpacker *unpack;                    /* owned */
+    uint64_t written_bytes;                         /* of the new packs so far */
 };
 /* `out` is zeroed and has r. */
 bdr_ret bdr_move_begin(struct bdr_repo *r, struct bdr_move *out);

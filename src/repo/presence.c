@@ -127,7 +127,7 @@ static struct bdr_err *presence_alive(struct bdr_repo *r, const char *key, bool 
     }
     bdr_err_drop(err, "this store can't tell; the object's age and its process can");
     err = bdr_repo_load(r, BDR_ENV_SESSION, key, &json);
-    if (err && err->code == BDR_CORRUPT) {
+    if (err && (err->code == BDR_CORRUPT || err->code == BDR_INVAL)) {
         bdr_err_drop(err, "a torn session object has no living writer once it is old");
     } else if (err) {
         return err;
@@ -232,7 +232,7 @@ struct bdr_err *bdr_lease_take(struct bdr_repo *r, const char *host, const char 
         BDR_TRY(lease_last(r, host_key, &last, &keys));
         snprintf(key, sizeof(key), "leases/%s/%016llx", host_key, (unsigned long long)last);
         err = last && !take_over ? bdr_repo_load(r, BDR_ENV_LEASE, key, &old) : NULL;
-        if (err && err->code != BDR_NOTFOUND && err->code != BDR_CORRUPT)
+        if (err && err->code != BDR_NOTFOUND && err->code != BDR_CORRUPT && err->code != BDR_INVAL)
             return err;
         bdr_err_drop(err, "a lease that can't be read binds nobody");
         if (old && strcmp(json_str(old, "session", ""), session) != 0)

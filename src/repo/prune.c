@@ -408,7 +408,8 @@ struct bdr_err *bdr_prune(struct bdr_repo *repo, const struct bdr_prune_options 
     err = prune_go(&p);
     prune_end(&p);
     BDR_TRY(err);
-    /* Rewritten packs are counted as removed, too; what they became was not there before. */
+    /* What the rewritten packs became takes space again. */
+    r.bytes_freed -= BDR_MIN(r.bytes_freed, p.move.written_bytes);
     *out = r;
     return NULL;
 }

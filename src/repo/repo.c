@@ -165,32 +165,19 @@ static struct bdr_err *repo_index_dir(struct bdr_repo *r, const char *cache_dir,
     return NULL;
 }
 
-static void index_unlink(const char *dir)
-{
-    static const char *const files[] = {"data.mdb", "lock.mdb"};
-
-    for (size_t i = 0; i < BDR_COUNT(files); i++) {
-        BDR_AUTO(mem) char *path = NULL;
-
-        if (asprintf(&path, "%s/%s", dir, files[i]) >= 0)
-            unlink(path);
-    }
-}
-
 static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir, bool fresh)
 {
     struct bdr_err *err;
 
     BDR_TRY(repo_index_dir(r, cache_dir, false, &r->index_dir));
-    if (fresh)
-        index_unlink(r->index_dir);
-    err = bdr_index_open(r->index_dir, r->id, &r->index);
-    if (err && !cache_dir && (err->code == BDR_DENIED || err->code == BDR_READONLY)) {
-        /* A repository on a read-only medium, or another user's: the index goes to our own cache. */
+    err = bdr_index_open(r->index_dir, r->id, fresh, &r->index);
+    if (err && !cache_dir &&
+        (err->code == BDR_DENIED || err->code == BDR_READONLY || (err->code == BDR_NOSPACE && r->read_only))) {
+        /* A repository on a read-only medium, another user's, or a full disk: the index goes to our own cache. */
         bdr_err_drop(err, "second place is tried");
         free(BDR_STEAL(r->index_dir));
         BDR_TRY(repo_index_dir(r, NULL, true, &r->index_dir));
-        err = bdr_index_open(r->index_dir, r->id, &r->index);
+        err = bdr_index_open(r->index_dir, r->id, fresh, &r->index);
     }
     return err;
 }
@@ -331,7 +318,8 @@ static struct bdr_err *repo_sync(struct bdr_repo *r, void (*on_bad)(void *, cons
      * removed in between is noticed the next time. The other order would forget a new pack. */
     BDR_TRY(bdr_index_packs(r->index, &have, &n));
     BDR_TRY_FOR(bdr_store_list(r->store, "packs/", pack_names_add, &in_store), "listing the packs");
-    qsort(in_store.name, in_store.n, 16, name_cmp);
+    if (in_store.n)
+        qsort(in_store.name, in_store.n, 16, name_cmp);
     for (size_t i = 0; i < n; i++) {
         if (in_store.n && bsearch(have[i].info.name, in_store.name, in_store.n, 16, name_cmp))
             continue;

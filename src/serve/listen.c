@@ -27,8 +27,7 @@ void serve_listen_close(struct serve_listen *l, bool gone)
     }
 }
 
-/* Waits for an NBD server's greeting on a connection, then says good-bye, so that its log stays clean. */
-static struct bdr_err *listen_greet(int fd, uint64_t ms, const struct bdr_cancel *cancel, bool *out_answers)
+struct bdr_err *serve_listen_greet(int fd, uint64_t ms, const struct bdr_cancel *cancel, bool *out_answers)
 {
     /* doc/proto.md, also before TLS: the server's magic, "IHAVEOPT", flags; our flags, then NBD_OPT_ABORT. */
     static const char bye[20] = "\0\0\0\1"
@@ -74,7 +73,7 @@ static struct bdr_err *listen_clear_stale(const char *path, const struct sockadd
         bool answers;
 
         fcntl(fd, F_SETFL, 0); /* no longer non-blocking */
-        bdr_err_drop(listen_greet(fd, LISTEN_POLITE_MS, NULL, &answers), "somebody listens, whatever it says");
+        bdr_err_drop(serve_listen_greet(fd, LISTEN_POLITE_MS, NULL, &answers), "somebody listens, whatever it says");
     }
     if (!failed || failed == EAGAIN)
         BDR_FAIL(BDR_BUSY, 0, "somebody already serves on %s; stop that or choose another path", path);
@@ -231,8 +230,7 @@ struct bdr_err *serve_listen_open(const char *where, struct serve_listen *out)
     return strchr(where, '/') ? listen_unix(where, out) : listen_tcp(where, out);
 }
 
-struct bdr_err *serve_listen_greeting(const struct serve_listen *l, uint64_t ms, const struct bdr_cancel *cancel,
-                                      bool *out_answers)
+struct bdr_err *serve_listen_connect(const struct serve_listen *l, int *out_fd)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof(sa);
@@ -244,5 +242,6 @@ struct bdr_err *serve_listen_greeting(const struct serve_listen *l, uint64_t ms,
     /* The kernel completes it: we listen ourselves, so there is no waiting. */
     if (fd < 0 || connect(fd, (struct sockaddr *)&sa, len))
         BDR_FAIL_ERRNO("connecting to our own socket");
-    return listen_greet(fd, ms, cancel, out_answers);
+    *out_fd = bdr_fd_steal(&fd);
+    return NULL;
 }

@@ -22,6 +22,7 @@ struct serve_listen {
 bdr_ret serve_listen_open(const char *where, struct serve_listen *out);
 /* Closes our copies; with `gone`, also removes the socket file. */
 void serve_listen_close(struct serve_listen *l, bool gone);
-/* *out_answers when a server greets on this address; false when `ms` pass first. */
-bdr_ret serve_listen_greeting(const struct serve_listen *l, uint64_t ms, const struct bdr_cancel *cancel,
-                              bool *out_answers);
+/* A connection to our own socket: it waits in the queue until the server takes it. */
+bdr_ret serve_listen_connect(const struct serve_listen *l, int *out_fd);
+/* *out_answers when an NBD server greets on the connection within `ms`; it is then done with politely. */
+bdr_ret serve_listen_greet(int fd, uint64_t ms, const struct bdr_cancel *cancel, bool *out_answers);

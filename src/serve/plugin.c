@@ -221,4 +221,5 @@ static struct nbdkit_plugin nbdkit_bdr = {
     .errno_is_preserved = 0,
 };
 
+struct nbdkit_plugin *plugin_init(void); /* the macro below defines it without a prototype */
 NBDKIT_REGISTER_PLUGIN(nbdkit_bdr)

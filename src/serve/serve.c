@@ -19,6 +19,7 @@
 #define SERVE_ARGS_MAX  24
 #define SERVE_ANSWER_MS 120000 /* opening a large repository in object storage brings its index here first */
 #define SERVE_WATCH_MS  1000
+#define SERVE_GREET_MS  100 /* between looks at whether nbdkit lives */
 
 /* Where the plugin lies relative to the program: in a build tree, and as installed. */
 static const char *const serve_beside[] = {"../serve/nbdkit-bdr-nbd-plugin.so", "nbdkit-bdr-nbd-plugin.so"};
@@ -123,14 +124,16 @@ static struct bdr_err *serve_wait_ready(struct bdr_child *c, const struct serve_
 {
     uint64_t end = bdr_clock_mono_ms() + SERVE_ANSWER_MS;
     bool ended = false, answers = false;
+    BDR_AUTO(fd) int fd = -1;
 
+    BDR_TRY(serve_listen_connect(l, &fd));
     while (!answers) {
         BDR_TRY(bdr_child_poll(c, 0, cancel, &ended));
         if (ended)
             return serve_ended(c);
         if (bdr_clock_mono_ms() >= end)
             BDR_FAIL(BDR_TIMEOUT, 0, "nbdkit did not answer within %d s", SERVE_ANSWER_MS / 1000);
-        BDR_TRY(serve_listen_greeting(l, SERVE_WATCH_MS, cancel, &answers));
+        BDR_TRY(serve_listen_greet(fd, SERVE_GREET_MS, cancel, &answers));
     }
     return NULL;
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -32,6 +33,7 @@ static char *child_find(const char *name)
     const char *path = getenv("PATH");
     BDR_AUTO(mem) char *copy = NULL;
     char *save = NULL, *full = NULL;
+    struct stat st;
 
     if (strchr(name, '/'))
         return strdup(name);
@@ -41,7 +43,7 @@ static char *child_find(const char *name)
     for (char *dir = strtok_r(copy, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
         if (asprintf(&full, "%s/%s", dir, name) < 0)
             return NULL;
-        if (!access(full, X_OK))
+        if (!stat(full, &st) && S_ISREG(st.st_mode) && !access(full, X_OK)) /* a folder of that name is "executable" */
             return full;
         free(full);
     }

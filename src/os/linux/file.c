@@ -3,6 +3,7 @@
 #include "bdr/osfile.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -140,28 +141,25 @@ struct bdr_err *bdr_os_random(void *buf, size_t len)
     return NULL;
 }
 
-struct bdr_err *bdr_os_machine_id(const char *purpose, char out[33])
-{
-    BDR_AUTO(mem) char *id = NULL;
-    BDR_AUTO(buf) struct bdr_buf b = {0};
-    uint8_t digest[32];
-    unsigned n = 0;
-    size_t len = 0;
-
-    /* machine-id(5) asks that it be hashed with something of the application's before it is shown. */
-    BDR_TRY(bdr_os_read_file("/etc/machine-id", 4096, &id, &len));
-    bdr_buf_printf(&b, "bdr %s %.32s", purpose, id);
-    BDR_TRY(bdr_buf_check(&b));
-    if (len < 32 || !EVP_Digest(b.data, b.len, digest, &n, EVP_sha256(), NULL))
-        BDR_FAIL(BDR_NOTFOUND, 0, "/etc/machine-id does not hold a machine id");
-    bdr_hex(digest, 16, out);
-    return NULL;
-}
-
 struct bdr_err *bdr_os_hostname(char *out, size_t n)
 {
     if (gethostname(out, n))
         BDR_FAIL_ERRNO("asking for the host name");
     out[n - 1] = 0;
+    return NULL;
+}
+
+static int tree_remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path) && errno != ENOENT;
+}
+
+struct bdr_err *bdr_os_remove_tree(const char *path)
+{
+    if (nftw(path, tree_remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) && errno != ENOENT)
+        BDR_FAIL_ERRNO("removing %s", path);
     return NULL;
 }

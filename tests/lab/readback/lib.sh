@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # lib.sh - shared by the scripts beside it. They are run as: SCRIPT TOOL MAKE PLUGIN (by meson test --suite lab).
 set -u
-TOOL=$1 MAKE=$2 PLUGIN=$3
+TOOL=$(realpath "$1") MAKE=$(realpath -m "$2") PLUGIN=$(realpath -m "$3")
 PASSED=0 FAILED=0 PIDS=
 LAB=$(mktemp -d /var/tmp/bdr-readback-XXXXXX)
 

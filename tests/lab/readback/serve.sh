@@ -31,7 +31,8 @@ check "all else is as before" sh -c "nbdcopy '$uri' - | cmp - plain.img | grep -
 kill "$server"
 check "it ends without an error" wait "$server"
 check "its socket is gone" [ ! -e "$sock" ]
-check "its log is clean" sh -c "! grep . serve.err"
+# A client that goes away in the handshake (a port scan, our own readiness probe) is not worth an alarm.
+check "its log is clean" sh -c "! grep -v 'sending newstyle handshake: Broken pipe' serve.err | grep ."
 
 check "serve again: nothing written is left" start "$LAB/serve" "$TOOL" serve "$LAB/repo" latest 1 "$sock" "$PLUGIN" writable
 check "... the same disk" sh -c "nbdcopy '${READY#ready }' - | cmp - plain.img"

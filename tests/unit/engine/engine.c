@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine.h"
 #include "bdr/osfile.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +36,18 @@ void engine_fails(struct bdr_err *err, enum bdr_code code)
     bdr_err_free(err);
 }
 
+static const char *engine_place(void)
+{
+    const char *env = getenv("BDR_TEST_TMP");
+    struct statvfs vfs;
+
+    if (env)
+        return env;
+    if (!statvfs("/dev/shm", &vfs) && !access("/dev/shm", W_OK) && vfs.f_bavail * vfs.f_frsize > 2ull << 30)
+        return "/dev/shm";
+    return "/tmp";
+}
+
 int engine_setup(void **state)
 {
     struct engine *e = calloc(1, sizeof(*e));
@@ -41,7 +55,8 @@ int engine_setup(void **state)
 
     if (!e)
         return -1;
-    snprintf(e->dir, sizeof(e->dir), "/tmp/bdr-test-XXXXXX");
+    /* Thousands of small repositories are made here: in memory when there is enough of it. */
+    snprintf(e->dir, sizeof(e->dir), "%s/bdr-test-XXXXXX", engine_place());
     if (!mkdtemp(e->dir))
         return -1;
     snprintf(e->repo, sizeof(e->repo), "%s/repo", e->dir);
@@ -194,4 +209,153 @@ bool engine_is_same(struct bdr_repo *repo, const char *point, const char *image)
 void engine_same(struct bdr_repo *repo, const char *point, const char *image)
 {
     assert_true(engine_is_same(repo, point, image));
+}
+
+/* ---- for the tests that break things ---- */
+
+static int engine_wait(pid_t pid)
+{
+    int status = 0;
+
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int engine_run(const char *const *argv)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    return engine_wait(pid);
+}
+
+int engine_child(int (*fn)(void *ctx), void *ctx)
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        _exit(fn(ctx));
+    return engine_wait(pid);
+}
+
+void engine_copy(const char *from, const char *to)
+{
+    assert_int_equal(engine_run((const char *const[]){"rm", "-rf", to, NULL}), 0);
+    assert_int_equal(engine_run((const char *const[]){"cp", "-a", from, to, NULL}), 0);
+}
+
+static void files_add(struct engine_files *f, const char *dir, const char *at)
+{
+    char path[512], name[160];
+    struct dirent *de;
+    DIR *d;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, at);
+    d = opendir(path);
+    assert_non_null(d);
+    while ((de = readdir(d))) {
+        struct stat st;
+
+        if (de->d_name[0] == '.')
+            continue;
+        snprintf(name, sizeof(name), "%s%s%s", at, *at ? "/" : "", de->d_name);
+        snprintf(path, sizeof(path), "%s/%s", dir, name);
+        if (lstat(path, &st))
+            continue;
+        if (S_ISDIR(st.st_mode)) {
+            files_add(f, dir, name);
+            continue;
+        }
+        f->name = reallocarray(f->name, f->n + 1, sizeof(*f->name));
+        assert_non_null(f->name);
+        memcpy(f->name[f->n++], name, sizeof(name));
+    }
+    closedir(d);
+}
+
+static int files_cmp(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+struct engine_files engine_files(const char *dir)
+{
+    struct engine_files f = {0};
+
+    files_add(&f, dir, "");
+    if (f.n)
+        qsort(f.name, f.n, sizeof(*f.name), files_cmp);
+    return f;
+}
+
+void engine_files_free(struct engine_files *f)
+{
+    free(f->name);
+    *f = (struct engine_files){0};
+}
+
+uint64_t engine_bytes_of(const char *dir)
+{
+    struct engine_files f = engine_files(dir);
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < f.n; i++) {
+        char path[512];
+        struct stat st;
+
+        snprintf(path, sizeof(path), "%s/%s", dir, f.name[i]);
+        if (!lstat(path, &st))
+            sum += (uint64_t)st.st_size;
+    }
+    engine_files_free(&f);
+    return sum;
+}
+
+void engine_age(const char *dir, unsigned seconds)
+{
+    struct engine_files f = engine_files(dir);
+
+    for (size_t i = 0; i < f.n; i++) {
+        struct timespec t[2];
+        char path[512];
+        struct stat st;
+
+        snprintf(path, sizeof(path), "%s/%s", dir, f.name[i]);
+        if (lstat(path, &st))
+            continue;
+        t[0] = t[1] = st.st_mtim;
+        t[0].tv_sec = t[1].tv_sec -= seconds;
+        assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+    }
+    engine_files_free(&f);
+}
+
+void engine_verify_clean(struct bdr_repo *repo)
+{
+    struct bdr_verify_result r;
+
+    engine_ok(bdr_verify(repo, &(struct bdr_verify_options){.depth = BDR_VERIFY_ALL, .workers = 2}, &r));
+    for (size_t i = 0; i < r.n_bad; i++)
+        print_error("bad: %s\n", r.bad_objects[i]);
+    for (size_t i = 0; i < r.n_damage; i++)
+        print_error("damage: %.8s of %s, disk %u, %llu bytes at %llu: %s\n", r.damage[i].point, r.damage[i].host,
+                    r.damage[i].disk, (unsigned long long)r.damage[i].len, (unsigned long long)r.damage[i].off,
+                    r.damage[i].what);
+    if (r.n_bad || r.n_damage)
+        fail_msg("the repository is damaged");
+    bdr_verify_free(&r);
+}
+
+struct bdr_prune_result engine_prune(struct bdr_repo *repo)
+{
+    struct bdr_prune_result r;
+
+    engine_ok(bdr_prune(repo, &(struct bdr_prune_options){.max_unused_pct = -1}, &r));
+    return r;
 }

@@ -4,6 +4,7 @@
 #include "bdr/backup.h"
 #include "bdr/disk.h"
 #include "bdr/err.h"
+#include "bdr/gc.h"
 #include "bdr/point.h"
 #include "bdr/repo.h"
 #include <setjmp.h>
@@ -40,3 +41,25 @@ struct bdr_backup_result engine_backup(struct bdr_repo *repo, const char *image,
 /* Compares disk 0 of a point with an image, byte for byte. */
 void engine_same(struct bdr_repo *repo, const char *point, const char *image);
 bool engine_is_same(struct bdr_repo *repo, const char *point, const char *image);
+
+/* ---- for the tests that break things ---- */
+
+/* Runs a program and waits; its exit status, 128 + signal when it was killed. */
+int engine_run(const char *const *argv);
+void engine_copy(const char *from, const char *to); /* a folder, whole; `to` does not exist or is replaced */
+/* Regular files below `dir`, sorted, as paths relative to it. The caller frees with engine_files_free. */
+struct engine_files {
+    char (*name)[160];
+    size_t n;
+};
+struct engine_files engine_files(const char *dir);
+void engine_files_free(struct engine_files *f);
+uint64_t engine_bytes_of(const char *dir); /* sum of the sizes of the files below */
+/* Makes all files below look `seconds` older: prune spares what may be of an open session. */
+void engine_age(const char *dir, unsigned seconds);
+/* Everything is checked and nothing may be wrong. */
+void engine_verify_clean(struct bdr_repo *repo);
+/* bdr_prune; fails the test on an error. */
+struct bdr_prune_result engine_prune(struct bdr_repo *repo);
+/* Runs `fn` in a child process; its exit status, 128 + signal when it was killed. No repository may be open. */
+int engine_child(int (*fn)(void *ctx), void *ctx);

@@ -5,6 +5,7 @@
  * The URL is the path of a file of lines:
  *   point ID HOST TIME_MS DISK...    where DISK is gen:BYTES:SEED or file:PATH (holes are zeros)
  *   corrupt DISK OFF LEN             of the point above: reads that meet this range fail
+ *   slow MS                          each read takes this long: a store far away
  *   kill_after N                     the N-th read of this process kills it with SIGKILL
  */
 #pragma once

@@ -163,13 +163,13 @@ static void test_recover__existing_data__needs_force(void **state)
 }
 
 /* A child that is killed at its n-th read. True when it was; false when it came to the end. */
-static bool lab_killed_run(const struct lab *lab, unsigned n)
+static bool lab_killed_run_slow(const struct lab *lab, unsigned n, unsigned slow_ms)
 {
     char more[64];
     int st = 0;
     pid_t pid;
 
-    snprintf(more, sizeof(more), "kill_after %u\n", n);
+    snprintf(more, sizeof(more), "slow %u\nkill_after %u\n", slow_ms, n);
     lab_repo(lab, more);
     pid = fork();
     assert_true(pid >= 0);
@@ -186,12 +186,17 @@ static bool lab_killed_run(const struct lab *lab, unsigned n)
     return WIFSIGNALED(st);
 }
 
+static bool lab_killed_run(const struct lab *lab, unsigned n)
+{
+    return lab_killed_run_slow(lab, n, 0);
+}
+
 static void test_recover__killed_at_every_read__resumes_to_the_same_disk(void **state)
 {
     struct lab *lab = *state;
     unsigned n = 1;
 
-    for (; lab_killed_run(lab, n); n += n < 6 ? 1 : 7) {
+    for (; lab_killed_run(lab, n); n += n < 4 ? 1 : 9) {
         struct bdr_recover_result res = {0};
 
         assert_true(there(lab->state));
@@ -211,7 +216,7 @@ static void test_recover__killed_again_and_again__moves_forward(void **state)
     struct lab *lab = *state;
     unsigned runs = 0;
 
-    while (lab_killed_run(lab, 15))
+    while (lab_killed_run_slow(lab, 15, 5)) /* slow enough for a checkpoint to come through */
         assert_true(++runs < 60);
     assert_true(runs > 0);
     lab_holds(lab, 1, 0, 0);

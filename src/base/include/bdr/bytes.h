@@ -35,7 +35,7 @@ struct bdr_cur {
 };
 BDR_UNUSED static inline struct bdr_cur bdr_cur_of(const void *data, size_t len)
 {
-    return (struct bdr_cur){.at = data, .end = (const uint8_t *)data + len};
+    return (struct bdr_cur){.at = data, .end = len ? (const uint8_t *)data + len : data};
 }
 size_t bdr_cur_left(const struct bdr_cur *c);
 /* `len` bytes, or NULL (and failed). */

@@ -17,3 +17,5 @@ bdr_ret bdr_os_random(void *buf, size_t len);
 /* Identity of this machine for `purpose`, stable over reboots, not its machine-id itself; 32 hex + NUL. */
 bdr_ret bdr_os_machine_id(const char *purpose, char out[33]);
 bdr_ret bdr_os_hostname(char *out, size_t n);
+/* Removes a folder and all in it, not following links; gone already is fine. */
+bdr_ret bdr_os_remove_tree(const char *path);

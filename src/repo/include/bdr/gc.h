@@ -23,7 +23,7 @@ struct bdr_prune_options {
 struct bdr_prune_result {
     uint64_t points, live_blocks, live_bytes;   /* marked */
     uint64_t packs, packs_removed, packs_rewritten, packs_waiting;
-    uint64_t bytes_before, bytes_freed;         /* of packs */
+    uint64_t bytes_before, bytes_freed;         /* of packs; freed is what the repository is smaller by */
     uint64_t bytes_waiting;                     /* condemned, but an open session may refer to them */
     uint64_t sessions_open;
     uint64_t leftovers;                         /* temporary objects of crashed writers removed */
