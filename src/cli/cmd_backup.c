@@ -74,6 +74,11 @@ static const char *ratio_text(uint64_t a, uint64_t b, char buf[16])
     return buf;
 }
 
+static json_t *ratio_json(uint64_t a, uint64_t b)
+{
+    return b ? json_real((double)a / (double)b) : json_null();
+}
+
 static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const struct bdr_backup_result *r)
 {
     static const struct bdr_col cols[] = {
@@ -116,6 +121,16 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
         BDR_CELL_U64((uint64_t)(r->seconds * 1000)),
     };
 
+    if (cli->common->json) {
+        json_t *doc = bdr_record_json(cols, BDR_COUNT(cols), cells);
+
+        /* Programs get numbers; null when there is nothing to divide. */
+        if (doc) {
+            json_object_set_new(doc, "dedup_ratio", ratio_json(r->new_bytes + r->known_bytes, r->new_bytes));
+            json_object_set_new(doc, "compression_ratio", ratio_json(r->new_bytes, r->stored_bytes));
+        }
+        return bdr_out_json(cli->out, doc);
+    }
     return bdr_out_record(cli->out, cols, BDR_COUNT(cols), cells);
 }
 

@@ -114,17 +114,17 @@ static struct bdr_err *repair_advise(struct bdr_cli *cli, const struct bdr_heal_
     if (dry_run)
         bdr_out_note(cli->out, "nothing was changed (--dry-run)");
     if (r->packs_set_aside)
-        bdr_out_note(cli->out, "what is left of %llu packs is kept in the repository's folder 'damaged'; nobody reads it",
+        bdr_out_note(cli->out, "packs of which the remains are kept in the repository's folder 'damaged', which nobody reads: %llu",
                      (unsigned long long)r->packs_set_aside);
     if (r->packs_waiting)
-        bdr_out_note(cli->out, "%llu packs stay until the sessions that are open now have ended; run it again then",
+        bdr_out_note(cli->out, "packs that stay until the sessions that are open now have ended: %llu; run it again then",
                      (unsigned long long)r->packs_waiting);
     if (r->n_left)
-        BDR_FAIL(BDR_CORRUPT, 0, "%zu places of recovery points %s damaged", r->n_left, dry_run ? "would stay" : "are left");
+        BDR_FAIL(BDR_CORRUPT, 0, "damaged places of recovery points that %s: %zu", dry_run ? "would be left" : "are left", r->n_left);
     if (r->n_bad)
-        BDR_FAIL(BDR_CORRUPT, 0, "%zu objects besides packs are damaged and can't be healed", r->n_bad);
+        BDR_FAIL(BDR_CORRUPT, 0, "objects besides packs that are damaged and can't be healed: %zu", r->n_bad);
     if (r->packs_waiting)
-        BDR_FAIL(BDR_CORRUPT, 0, "%llu damaged packs are left", (unsigned long long)r->packs_waiting);
+        BDR_FAIL(BDR_CORRUPT, 0, "damaged packs that are left: %llu", (unsigned long long)r->packs_waiting);
     return NULL;
 }
 

@@ -323,17 +323,19 @@ static struct bdr_err *backup_inherit(const json_t *from, json_t *point)
     return NULL;
 }
 
-/* Empty on a machine without an id of its own that can't keep one: then a name can't be told to be taken. */
+/* Empty on a machine without an id of its own (a container, a chroot): then a name can't be told to be taken. */
 static struct bdr_err *backup_host_id(const struct bdr_backup_options *opt, char out[33])
 {
-    const char *inherited = json_string_value(json_object_get(opt->inherit, "host_id"));
+    const char *id = opt->host_id;
     struct bdr_err *err;
 
     out[0] = 0;
-    if (inherited || opt->host_id) {
-        snprintf(out, 33, "%s", inherited ? inherited : opt->host_id);
+    if (opt->inherit)
+        id = json_string_value(json_object_get(opt->inherit, "host_id"));
+    if (id)
+        snprintf(out, 33, "%s", id);
+    if (id || opt->inherit)
         return NULL;
-    }
     err = bdr_os_machine_id("host", out);
     if (err && err->code != BDR_NOTFOUND)
         return bdr_err_wrap(err, BDR_AT, "finding out which machine this is; --host-id says it, too");

@@ -138,7 +138,7 @@ struct bdr_err *bdr_codec_parse(const char *text, enum bdr_codec *out_codec, int
 {
     size_t name = strcspn(text, ":");
     bool negative = text[name] == ':' && text[name + 1] == '-';
-    uint64_t level = 2; /* docs/formats/block-size.md: the smallest that keeps a repository within 5 % of the peers' size */
+    uint64_t level = 2; /* docs/benchmarks.md: the lowest level that keeps a repository within 5 % of the peers' size */
 
     for (size_t i = 0; i < BDR_COUNT(codec_names); i++) {
         if (strlen(codec_names[i]) != name || strncmp(text, codec_names[i], name) != 0)

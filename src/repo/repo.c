@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define REPO_FORMAT 1
-#define REPO_BLOCK_DEFAULT (256u << 10) /* docs/formats/block-size.md has the measurements */
+#define REPO_BLOCK_DEFAULT (256u << 10) /* docs/benchmarks.md has the measurements */
 #define REPO_PACK_DEFAULT (32u << 20)
 
 struct bdr_err *bdr_repo_load(struct bdr_repo *r, enum bdr_envelope_kind kind, const char *key, json_t **out)

@@ -116,6 +116,7 @@ static const struct bdr_cmd config_list = {
 static const struct bdr_cmd *const config_subs[] = {&config_explain, &config_list, NULL};
 const struct bdr_cmd bdr_cmd_config = {
     .name = "config",
+    .group = "This program",
     .summary = "Look into the configuration",
     .subs = config_subs,
     .help = "Settings come from, in rising order: defaults, the configuration files, the environment, flags. In a "

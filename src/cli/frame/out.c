@@ -236,8 +236,11 @@ static void out_report(struct bdr_out *o, const struct bdr_err *err, const char 
         out_err_line(o, "hint: ", hint);
     if (!o->how.json)
         return;
+    json_t *doc = out_error_json(err, hint);
+    if (doc && json_is_object(o->doc)) /* what a command found out is still told: damage is no reason to list nothing */
+        json_object_update_missing(doc, o->doc);
     json_decref(o->doc);
-    o->doc = out_error_json(err, hint);
+    o->doc = doc;
 }
 
 /* The document and what stdio still holds. */

@@ -3,7 +3,7 @@
  * out.h - what a command says: tables and records for people, one JSON document for programs.
  *
  * The same column rows give both. With --json nothing but one document reaches stdout: it is kept until
- * bdr_out_finish, and an error takes its place. Words for people go to stderr then.
+ * bdr_out_finish; an error is its member "error". Words for people go to stderr then.
  * Depends on: base, os, jansson.      Threads: main's only, except bdr_out_note.
  */
 #pragma once

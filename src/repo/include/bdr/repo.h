@@ -61,7 +61,7 @@ BDR_AUTO_DEFINE(repo, struct bdr_repo *, bdr_repo_close)
 /* ---- making and keeping ---- */
 
 struct bdr_repo_init_options {
-    uint32_t block_bytes;        /* power of two, 64 KiB - 4 MiB; 0: the default (docs/formats/block-size.md) */
+    uint32_t block_bytes;        /* power of two, 64 KiB - 4 MiB; 0: the default (docs/benchmarks.md) */
     uint32_t pack_bytes;         /* 0: 32 MiB */
     const char *compress;        /* "zstd[:LEVEL]", "lz4", "none"; NULL: zstd */
     bool encrypt;                /* needs passphrase_file or key_file */
