@@ -241,10 +241,11 @@ static struct bdr_err *prune_rewrite(struct prune *p)
 static struct bdr_err *condemn_save(struct prune *p, const char *key, json_t *sessions, int flags)
 {
     BDR_AUTO(json) json_t *set = json_object();
-    json_t *names = json_array();
+    json_t *names;
     char hex[33];
 
     BDR_NOMEM_IF_NULL(set);
+    names = json_array();
     BDR_TRY(bdr_json_set(set, "packs", names));
     if (sessions)
         BDR_TRY(bdr_json_set(set, "sessions", json_incref(sessions)));
