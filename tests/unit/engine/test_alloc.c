@@ -126,7 +126,7 @@ static struct bdr_err *day(struct alloc *a)
 static void test_day__every_allocation_fails_once(void **state)
 {
     const char *env = getenv("BDR_ALLOC_EVERY");
-    unsigned long every = env ? strtoul(env, NULL, 10) : 5, total, nomem = 0, survived = 0;
+    unsigned long every = env ? strtoul(env, NULL, 10) : getenv("BDR_SANITIZER") ? 19 : 5, total, nomem = 0, survived = 0;
     struct alloc a = {.e = *state};
     char template[96];
     struct bdr_repo *repo;
