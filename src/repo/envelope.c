@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "envelope.h"
 #include "bdr/osfile.h"
+#include <pthread.h>
 #include <string.h>
 
 static const char env_magic[8] = {'O', 'p', 'e', 'n', 'B', 'D', 'R', '1'};
@@ -91,18 +92,44 @@ struct bdr_err *bdr_envelope_open(enum bdr_envelope_kind kind, const uint8_t rep
     return NULL;
 }
 
+/*
+ * Out of memory, jansson 2.14 drops characters of the text it parses (lex_save ignores strbuffer_append_byte) and goes
+ * on: a manifest could lose a member or the end of a number. So its allocations go through here, and a parse during
+ * which one failed counts for nothing.
+ */
+static _Thread_local unsigned env_json_failed;
+static pthread_once_t env_json_once = PTHREAD_ONCE_INIT;
+
+static void *env_json_malloc(size_t n)
+{
+    void *p = malloc(n);
+
+    env_json_failed += !p;
+    return p;
+}
+
+static void env_json_watch(void)
+{
+    json_set_alloc_funcs(env_json_malloc, free);
+}
+
 struct bdr_err *bdr_envelope_json(enum bdr_envelope_kind kind, const uint8_t repo_id[16], const struct bdr_secret *key,
                                   const void *raw, size_t len, uint8_t out_repo_id[16], json_t **out)
 {
     BDR_AUTO(mem) uint8_t *payload = NULL;
     size_t n = 0;
     json_error_t why;
+    unsigned failed;
     json_t *json;
 
     BDR_TRY(bdr_envelope_open(kind, repo_id, key, raw, len, out_repo_id, &payload, &n));
+    pthread_once(&env_json_once, env_json_watch);
+    failed = env_json_failed;
     json = json_loadb((const char *)payload, n, JSON_REJECT_DUPLICATES, &why);
-    if (!json && (!why.text[0] || json_error_code(&why) == json_error_out_of_memory)) /* it has no words for that */
+    if (env_json_failed != failed) {
+        json_decref(json);
         BDR_FAIL(BDR_NOMEM, 0, "reading an object's JSON");
+    }
     if (!json_is_object(json)) {
         json_decref(json);
         BDR_FAIL(BDR_CORRUPT, 0, "the object's JSON is bad at line %d: %s", why.line, why.text);
