@@ -21,13 +21,14 @@ void bdr_cond_wait_slice(pthread_cond_t *cond, pthread_mutex_t *lock)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_REALTIME, &ts);
+    /* Not the wall clock: set back by an hour, it would make this wait an hour. */
+    clock_gettime(CLOCK_MONOTONIC, &ts);
     ts.tv_nsec += 50 * 1000000;
     if (ts.tv_nsec >= 1000000000) {
         ts.tv_sec++;
         ts.tv_nsec -= 1000000000;
     }
-    pthread_cond_timedwait(cond, lock, &ts);
+    pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &ts);
 }
 
 struct bdr_err *bdr_queue_new(size_t max_items, uint64_t max_bytes, struct bdr_queue **out)

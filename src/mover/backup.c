@@ -124,7 +124,7 @@ static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, con
         delta = false;
     }
     if (delta) {
-        uint64_t done = atomic_load(&spec->meter->done_bytes);
+        uint64_t done = atomic_load(&spec->meter->done_bytes), changed = atomic_load(&spec->meter->changed_bytes);
 
         /* A base that was all zero has no root; a delta over an empty map is the same thing. */
         spec->mode = BDR_MAP_DELTA;
@@ -147,7 +147,9 @@ static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, con
         b->out->audit_misses += r->misses;
         free(r->bad);
         *r = (struct pass_result){0};
+        /* The full pass meets the same changes again; they count once. */
         atomic_store(&spec->meter->done_bytes, done);
+        atomic_store(&spec->meter->changed_bytes, changed);
     }
     b->out->full = true;
     spec->mode = BDR_MAP_FULL;
