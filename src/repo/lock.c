@@ -11,14 +11,13 @@ struct bdr_err *bdr_lock_take(struct bdr_repo *r, const char *session, struct bd
     for (int attempt = 0; attempt < 3; attempt++) {
         BDR_AUTO(json) json_t *mine = json_object();
         BDR_AUTO(json) json_t *other = NULL;
-        char proc[BDR_PROC_CHARS];
+        char who[128];
         bool held = false, known = false, alive = true;
         struct bdr_store_stat st;
         struct bdr_err *err;
 
         BDR_NOMEM_IF_NULL(mine);
-        BDR_TRY(bdr_os_process_name(proc));
-        BDR_TRY(bdr_json_set(mine, "process", json_string(proc)));
+        BDR_TRY(bdr_who_stamp(mine));
         BDR_TRY(bdr_json_set(mine, "session", json_string(session)));
         err = bdr_repo_save(r, BDR_ENV_LOCK, LOCK_KEY, mine, BDR_PUT_EXCL);
         if (!err) {
@@ -40,14 +39,14 @@ struct bdr_err *bdr_lock_take(struct bdr_repo *r, const char *session, struct bd
         bdr_err_drop(err, "a torn lock is judged by its age");
         err = bdr_store_held(r->store, LOCK_KEY, &held);
         if (!err && held)
-            BDR_FAIL(BDR_BUSY, 0, "another prune or repair is running (process %s); wait for it", json_str(other, "process", "?"));
+            BDR_FAIL(BDR_BUSY, 0, "another prune or repair is running (%s); wait for it", bdr_who(other, who));
         bdr_err_drop(err, "this store can't tell");
         BDR_TRY(bdr_os_process_alive(json_str(other, "process", ""), &known, &alive));
         /* A lock's session is renewed while its prune lives, which other machines can see. */
         if (!known)
             BDR_TRY(bdr_presence_alive(r, json_str(other, "session", "-"), &alive));
         if (alive && st.now_ms - st.modified_ms < (int64_t)BDR_PRESENCE_STALE_MS)
-            BDR_FAIL(BDR_BUSY, 0, "another prune or repair is running (process %s); wait for it", json_str(other, "process", "?"));
+            BDR_FAIL(BDR_BUSY, 0, "another prune or repair is running (%s); wait for it", bdr_who(other, who));
         BDR_TRY(bdr_store_remove(r->store, LOCK_KEY));
     }
     BDR_FAIL(BDR_BUSY, 0, "somebody keeps taking the lock; try again later");

@@ -37,25 +37,38 @@ static struct bdr_err *presence_put(struct bdr_repo *r, struct bdr_presence *p, 
     return NULL;
 }
 
+struct bdr_err *bdr_who_stamp(json_t *json)
+{
+    char proc[BDR_PROC_CHARS], host[65] = "?";
+
+    BDR_TRY(bdr_os_process_name(proc));
+    bdr_err_drop(bdr_os_hostname(host, sizeof(host)), "only for people");
+    BDR_TRY(bdr_json_set(json, "process", json_string(proc)));
+    BDR_TRY(bdr_json_set_text(json, "machine", host));
+    return bdr_json_set(json, "pid", json_integer(getpid()));
+}
+
+const char *bdr_who(const json_t *json, char buf[128])
+{
+    snprintf(buf, 128, "process %llu on %.64s", (unsigned long long)json_u64(json, "pid", 0),
+             json_str(json, "machine", "an unknown machine"));
+    return buf;
+}
+
 struct bdr_err *bdr_presence_begin(struct bdr_repo *r, const char *purpose, struct bdr_presence *out)
 {
     struct bdr_presence p = {0};
     BDR_AUTO(json) json_t *json = json_object();
-    char proc[BDR_PROC_CHARS], host[65] = "?";
     uint8_t id[16];
     struct bdr_err *err;
 
     BDR_NOMEM_IF_NULL(json);
     BDR_TRY(bdr_os_random(id, sizeof(id)));
-    BDR_TRY(bdr_os_process_name(proc));
-    bdr_err_drop(bdr_os_hostname(host, sizeof(host)), "only for people");
     bdr_hex(id, sizeof(id), p.id);
     snprintf(p.key, sizeof(p.key), "sessions/%s", p.id);
     BDR_TRY(bdr_json_set(json, "id", json_string(p.id)));
     BDR_TRY(bdr_json_set_text(json, "purpose", purpose));
-    BDR_TRY(bdr_json_set(json, "process", json_string(proc)));
-    BDR_TRY(bdr_json_set_text(json, "machine", host));
-    BDR_TRY(bdr_json_set(json, "pid", json_integer(getpid())));
+    BDR_TRY(bdr_who_stamp(json));
     BDR_TRY(bdr_json_set(json, "started_ms", json_integer(bdr_clock_wall_ms())));
     p.json = json;
     BDR_TRY(presence_put(r, &p, BDR_PUT_EXCL));
@@ -216,7 +229,7 @@ static struct bdr_err *lease_last(struct bdr_repo *r, const char *host_key, uint
 
 struct bdr_err *bdr_lease_take(struct bdr_repo *r, const char *host, const char *session, bool take_over, uint64_t *out)
 {
-    char host_key[17], key[64];
+    char host_key[17], key[64], who[128];
 
     BDR_TRY(bdr_host_key(host, host_key));
     for (int attempt = 0; attempt < 100; attempt++) {
@@ -240,13 +253,11 @@ struct bdr_err *bdr_lease_take(struct bdr_repo *r, const char *host, const char 
             BDR_TRY(bdr_presence_alive(r, json_str(old, "session", ""), &alive));
         if (alive)
             BDR_FAIL(BDR_BUSY, 0,
-                     "host %s is being written right now by another session (process %s); wait for it, or give "
+                     "host %s is being written right now by another session (%s); wait for it, or give "
                      "--take-over to fence it off",
-                     host, json_str(old, "process", "?"));
-        char proc[BDR_PROC_CHARS];
-        BDR_TRY(bdr_os_process_name(proc));
+                     host, bdr_who(old, who));
         BDR_TRY(bdr_json_set(mine, "session", json_string(session)));
-        BDR_TRY(bdr_json_set(mine, "process", json_string(proc)));
+        BDR_TRY(bdr_who_stamp(mine));
         BDR_TRY(bdr_json_set_text(mine, "host", host));
         snprintf(key, sizeof(key), "leases/%s/%016llx", host_key, (unsigned long long)last + 1);
         err = bdr_repo_save(r, BDR_ENV_LEASE, key, mine, BDR_PUT_EXCL);

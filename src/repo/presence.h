@@ -11,6 +11,11 @@
 #define BDR_PRESENCE_GIVE_UP_MS (15u * 60000u)
 #define BDR_PRESENCE_STALE_MS (30u * 60000u)
 
+/* Writes into an object who made it: process (for telling its death), machine and pid (for people). */
+bdr_ret bdr_who_stamp(json_t *json);
+/* "process 1234 on web1" by what was stamped, into buf[128]; returns buf. */
+const char *bdr_who(const json_t *json, char buf[128]);
+
 struct bdr_presence {
     char id[33];
     char key[64];
