@@ -14,14 +14,6 @@ struct prune_args {
     bool dry_run;
 };
 
-static void gc_sample(void *ctx, struct bdr_progress_counts *out)
-{
-    const struct bdr_gc_meter *m = ctx;
-
-    out->done_bytes = atomic_load(&m->done);
-    out->total_bytes = atomic_load(&m->total);
-}
-
 /* Decides on the host's (or everybody's) points and removes those no rule keeps. */
 static struct bdr_err *prune_keep(const struct prune_args *a, struct bdr_cli *cli, struct bdr_repo *repo,
                                   struct bdr_table *t, uint64_t *out_removed)
@@ -82,7 +74,7 @@ static struct bdr_err *prune_run(void *raw, struct bdr_cli *cli)
     BDR_TRY(bdr_cli_open(cli, false, &repo));
     BDR_TRY(bdr_table_new(keep_cols, BDR_COUNT(keep_cols), &t));
     BDR_TRY(prune_keep(a, cli, repo, t, &removed));
-    BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){gc_sample, &counts}, &meter));
+    BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){bdr_cli_gc_sample, &counts}, &meter));
     BDR_TRY(bdr_prune(repo,
                       &(struct bdr_prune_options){.dry_run = a->dry_run, .max_unused_pct = a->max_unused,
                                                   .meter = &counts, .cancel = cli->cancel},

@@ -12,14 +12,6 @@ struct verify_args {
     bool metadata;
 };
 
-static void gc_sample(void *ctx, struct bdr_progress_counts *out)
-{
-    const struct bdr_gc_meter *m = ctx;
-
-    out->done_bytes = atomic_load(&m->done);
-    out->total_bytes = atomic_load(&m->total);
-}
-
 static const struct bdr_col damage_cols[] = {
     {"POINT", "point", BDR_COL_TEXT, 0, 9},      {"HOST", "host", BDR_COL_TEXT, 0, 0},
     {"DISK", "disk", BDR_COL_COUNT, 0, 0},       {"OFFSET", "offset", BDR_COL_COUNT, 0, 0},
@@ -99,7 +91,7 @@ static struct bdr_err *verify_run(void *raw, struct bdr_cli *cli)
         opt.sample_pct = a->sample_pct;
     }
     BDR_TRY(bdr_cli_open(cli, true, &repo));
-    BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){gc_sample, &counts}, &meter));
+    BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){bdr_cli_gc_sample, &counts}, &meter));
     BDR_TRY(bdr_verify(repo, &opt, &r));
     bdr_progress_stop(BDR_STEAL(meter));
     BDR_TRY(verify_tell(cli, &r));

@@ -42,7 +42,10 @@ struct bdr_err *bdr_cli_host(const char *host, char out[128])
     return NULL;
 }
 
-void bdr_cli_range(json_t *array, uint64_t off, uint64_t len)
+void bdr_cli_gc_sample(void *ctx, struct bdr_progress_counts *out)
 {
-    json_array_append_new(array, json_pack("{s:I,s:I}", "offset", (json_int_t)off, "length", (json_int_t)len));
+    const struct bdr_gc_meter *m = ctx;
+
+    out->done_bytes = atomic_load(&m->done);
+    out->total_bytes = atomic_load(&m->total);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine.h - what the commands that work on a repository share. Threads: main's only. */
 #pragma once
+#include "bdr/gc.h"
 #include "bdr/repo.h"
 #include "frame/cli.h"
 
@@ -11,5 +12,5 @@ bdr_ret bdr_cli_open_other(struct bdr_cli *cli, const char *url, const char *pas
                            bool read_only, struct bdr_repo **out);
 /* This machine's name, when --host is not given. `host` wins when not NULL. */
 bdr_ret bdr_cli_host(const char *host, char out[128]);
-/* {"offset":..,"length":..} appended to a JSON array. */
-void bdr_cli_range(json_t *array, uint64_t off, uint64_t len);
+/* A progress source over a struct bdr_gc_meter (prune, verify). */
+void bdr_cli_gc_sample(void *ctx, struct bdr_progress_counts *out);
