@@ -176,6 +176,18 @@ struct bdr_err *bdr_source_token(struct bdr_source *src, char **out)
     return NULL;
 }
 
+struct bdr_err *bdr_source_since(struct bdr_source *src, const char *token)
+{
+    if (!src->drv->since)
+        BDR_FAIL(BDR_UNSUPPORTED, 0, "%s keeps no account of changes between points", src->core->info.identity);
+    return src->drv->since(src, token);
+}
+
+bool bdr_source_touched(struct bdr_source *src, uint64_t off, uint64_t len)
+{
+    return src->drv->touched && src->drv->touched(src, off, len);
+}
+
 struct bdr_err *bdr_source_check(struct bdr_source *src)
 {
     return src->drv->check ? src->drv->check(src) : NULL;

@@ -19,11 +19,12 @@ struct bdr_source; /* opaque; a driver's struct starts with one */
 /* How to open a disk. All strings are borrowed for the call; `cancel` must live as long as the source. */
 struct bdr_source_spec {
     const char *location;        /* what the user wrote: a path, nbd://host:10809/export, qcow2:/a.qcow2, mem:... */
-    const char *base_token;      /* the tracker token of the last point, or NULL */
+    const char *base_token;      /* mem: the tracker token of the last point, or NULL; others learn it by since() */
     const char *dirty_bitmap;    /* nbd, qcow2: name of a qemu dirty bitmap that tracks changes, or NULL */
     const char *changed_extents; /* a file with lines "offset length" (bytes) of what changed since the base, or NULL */
     const char *tls_ca, *tls_cert, *tls_key; /* nbd: PEM paths, or NULL */
     uint32_t depth;                          /* reads wanted in flight; 0: the driver's default */
+    struct bdr_moment *moment;               /* live: what brings the host's disks to one moment (moment.h), or NULL */
     const struct bdr_cancel *cancel;
 };
 
@@ -33,7 +34,8 @@ struct bdr_source_info {
     uint32_t align_bytes;  /* reads must start and end on this, except that the end of the disk always may end one */
     uint32_t max_inflight; /* read calls at once on this handle, >= 1 */
     bool knows_allocation; /* extents(all) tells holes */
-    bool has_changes;      /* extents(changed) works against spec.base_token / bitmap / file */
+    bool has_changes;      /* extents(changed) works against spec.base_token / since() / bitmap / file */
+    bool live;             /* the disk changes while it is read: it needs a moment to be consistent */
     bool rotational;       /* hint: prefer one sequential reader */
     char identity[128];   /* stable name of the disk: "file:/path", a serial, an export; for matching disks of points */
     char consistency[16]; /* "crash", "filesystem", "application" */
@@ -74,6 +76,14 @@ struct bdr_source_driver {
     struct bdr_err *(*read)(struct bdr_source *src, uint64_t off, void *buf, size_t len);
     /* The token that makes "changes since now" possible next time; *out = NULL when there is none. Owned by caller. */
     struct bdr_err *(*token)(struct bdr_source *src, char **out);
+    /*
+     * From now on extents(CHANGED) is against the point that has this token (as token() gave it). May be absent.
+     * STALE with the reason in words ("the machine was started anew since the last point") when that is not known.
+     */
+    struct bdr_err *(*since)(struct bdr_source *src, const char *token);
+    /* Live disks: may [off, off+len) have been written since the running pass began? Then its content proves nothing
+     * about the tracker. Any thread. May be absent: never. */
+    bool (*touched)(struct bdr_source *src, uint64_t off, uint64_t len);
     /* The disk as it is now: RANGE when its size is not info.size_bytes any more. May be absent. */
     struct bdr_err *(*check)(struct bdr_source *src);
     /* The point with this source's token is durable: the tracker may forget what came before. May be absent. */
@@ -122,6 +132,9 @@ bdr_ret bdr_source_extents(struct bdr_source *src, enum bdr_extents_of of, uint6
  */
 bdr_ret bdr_source_read(struct bdr_source *src, uint64_t off, void *buf, size_t len);
 bdr_ret bdr_source_token(struct bdr_source *src, char **out);
+/* Changes are wanted against the point with this token. UNSUPPORTED: the driver has no tokens; STALE: see the driver. */
+bdr_ret bdr_source_since(struct bdr_source *src, const char *token);
+bool bdr_source_touched(struct bdr_source *src, uint64_t off, uint64_t len);
 bdr_ret bdr_source_check(struct bdr_source *src);
 bdr_ret bdr_source_committed(struct bdr_source *src);
 
