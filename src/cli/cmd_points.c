@@ -43,7 +43,7 @@ static struct bdr_err *points_run(void *raw, struct bdr_cli *cli)
 
         if (a->host && strcmp(a->host, all[i].host) != 0)
             continue;
-        BDR_TRY(bdr_point_load(repo, all[i].id, &point));
+        BDR_TRY(bdr_point_read(repo, &all[i], &point));
         stats = json_object_get(point, "stats");
         char shown[33];
         snprintf(shown, sizeof(shown), cli->common->json ? "%s" : "%.8s", all[i].id);
@@ -141,7 +141,7 @@ static struct bdr_err *show_run(void *raw, struct bdr_cli *cli)
 
     BDR_TRY(bdr_cli_open(cli, true, &repo));
     BDR_TRY(bdr_repo_find(repo, a->which, a->host, &info));
-    BDR_TRY(bdr_point_load(repo, info.id, &point));
+    BDR_TRY(bdr_point_read(repo, &info, &point));
     if (cli->common->json)
         return bdr_out_json(cli->out, json_incref(point));
     stats = json_object_get(point, "stats");

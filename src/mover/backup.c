@@ -52,7 +52,7 @@ static struct bdr_err *backup_base(struct backup *b, const char *host_id)
         return NULL;
     }
     BDR_TRY(err);
-    BDR_TRY(bdr_point_load(b->repo, info.id, &b->base));
+    BDR_TRY(bdr_point_read(b->repo, &info, &b->base));
     id = json_object_get(b->base, "host_id");
     if (!b->opt->base_point && host_id[0] && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 &&
         !b->opt->take_over)

@@ -149,7 +149,7 @@ static struct bdr_err *copy_go(struct copy *c, const char *point, struct bdr_cop
     BDR_TRY(copy_plan(c, out));
     if (out->there)
         return NULL;
-    BDR_TRY(bdr_point_load(c->from, c->point.id, &c->manifest));
+    BDR_TRY(bdr_point_read(c->from, &c->point, &c->manifest));
     BDR_TRY(copy_open(c));
     opt.inherit = c->manifest;
     opt.base_point = c->base ? c->base_to : NULL;
