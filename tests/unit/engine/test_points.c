@@ -123,6 +123,8 @@ static void test_list__again__tells_what_was_added_and_removed_meanwhile(void **
     free(all);
     engine_ok(bdr_point_remove(other, m.id[1]));
     engine_backup(other, engine_path(e, "d.img"), "b", NULL);
+    json_t *gone = NULL;
+    engine_fails(bdr_point_load(repo, m.id[1], &gone), BDR_NOTFOUND); /* by an old listing it is there */
     engine_ok(bdr_repo_points(repo, &all, &n));
     assert_int_equal(n, 4);
     for (size_t i = 0; i < n; i++) {
