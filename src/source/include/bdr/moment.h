@@ -37,7 +37,7 @@ struct bdr_moment_driver {
     struct bdr_err *(*next)(struct bdr_moment *m, enum bdr_moment_step *out);
     /* Valid after FINAL. */
     void (*report)(struct bdr_moment *m, struct bdr_moment_report *out);
-    /* The point is durable, or was given up: the post script learns which. */
+    /* The point is durable, or was given up. Everything is thawed; the sources are read no more. */
     void (*close)(struct bdr_moment *m);
 };
 struct bdr_moment {
