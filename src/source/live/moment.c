@@ -20,7 +20,7 @@
 #define MOMENT_CAPTURE_BYTES ((uint64_t)256 << 20)
 #define MOMENT_SCRIPT_MS     60000
 #define MOMENT_OPEN_TRIES    5     /* unfrozen windows */
-#define MOMENT_MISSES_MAX    2     /* then the tracker is not asked any more */
+#define MOMENT_MISSES_MAX    2     /* doubts; after another one the tracker is not asked any more */
 #define MOMENT_READ_RATE     200e6 /* until measured */
 #define MOMENT_CAPTURE_RATE  300e6
 #define MOMENT_THAW_MS       60    /* freeze and thaw of an idle file system: 50 to 95 ms under appenders, as measured */
@@ -70,27 +70,35 @@ static bool moment_tracked(const struct live_moment *m)
 
 /* ---- the steps of the ladder ---- */
 
-/* A tracker that was found wanting: its programs are put in place again; twice is too often. */
+/* A tracker that was found wanting: it is put in place again; doubted too often, it is not asked any more. */
+static struct bdr_err *moment_renew(struct live_disk *d)
+{
+    struct bdr_err *err;
+
+    bdr_track_close(d->track);
+    d->track = NULL;
+    d->began = 0;
+    if (++d->missed > MOMENT_MISSES_MAX) {
+        snprintf(d->untracked, sizeof(d->untracked), "its tracker misses writes");
+        return NULL;
+    }
+    err = bdr_track_start(d->path);
+    if (!err)
+        err = bdr_track_open(d->path, &d->track);
+    if (err)
+        bdr_err_text(err, d->untracked, sizeof(d->untracked));
+    bdr_err_drop(err, "it goes on without a tracker");
+    return NULL;
+}
+
 static struct bdr_err *moment_doubt(struct live_moment *m)
 {
     LIVE_EACH(m, i, d)
     {
-        struct bdr_err *err;
-
         if (!d->stale[0] || !d->track)
             continue;
         BDR_LOG(WARN, "source.live.doubt", F_STR("disk", d->path), F_STR("why", d->stale));
-        if (d->missed < MOMENT_MISSES_MAX) {
-            err = bdr_track_start(d->path);
-            if (!err)
-                continue;
-            bdr_err_text(err, d->untracked, sizeof(d->untracked));
-            bdr_err_drop(err, "it goes on without a tracker");
-        } else {
-            snprintf(d->untracked, sizeof(d->untracked), "its tracker misses writes");
-        }
-        bdr_track_close(d->track);
-        d->track = NULL;
+        BDR_TRY(moment_renew(d));
     }
     return NULL;
 }
@@ -167,6 +175,10 @@ static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
     *out = LIVE_AGAIN;
     if (moment_tracked(m)) {
         BDR_TRY(moment_look(m, &advice));
+        if (live_doubted(m)) {
+            *out = LIVE_DOUBT;
+            return NULL;
+        }
         if (advice == LIVE_PASS)
             return NULL;
         if (advice == LIVE_HOPELESS)

@@ -132,8 +132,10 @@ static struct bdr_err *track_ensure(int disks_fd, const struct track_disk *d)
             bdr_err_text(err, trouble, sizeof(trouble));
         else
             track_map_foreign(old, d, trouble);
-        if (!trouble[0] && old->head->size_bytes == d->size_bytes)
+        if (!trouble[0] && old->head->size_bytes == d->size_bytes) {
+            __atomic_fetch_and(&old->head->cbt.state, ~(unsigned)TRACK_ENDED, __ATOMIC_SEQ_CST); /* a stop that died */
             return NULL;
+        }
         if (!trouble[0])
             return track_map_grow(disks_fd, old, d, &m);
     }
@@ -355,6 +357,7 @@ static struct bdr_err *track_row_map(uint32_t id, struct bdr_track_status *s)
         return NULL;
     }
     track_disk_path(&d, s->disk);
+    s->queue_only = d.queue_only;
     track_map_foreign(m, &d, s->trouble[0] ? (char[160]){0} : s->trouble);
     if (!s->trouble[0] && !d.counted)
         snprintf(s->trouble, sizeof(s->trouble), "queue/iostats is off: what was missed can't be counted");

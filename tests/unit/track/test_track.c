@@ -116,6 +116,132 @@ static void test_track__token_of_an_earlier_handle__resumes(void **state)
     end(&d, t);
 }
 
+/* A zram device of our own: it has no requests, so that nothing tells completion. */
+static void test_track__disk_without_requests__marked_when_queued(void **state)
+{
+    struct bdr_track_status *rows = NULL;
+    struct bdr_track_counts base, now;
+    struct loopdisk d = {.size = 8 * MIB};
+    struct bdr_track *t = NULL;
+    BDR_AUTO(mem) char *number = NULL;
+    char path[64];
+    size_t n = 0;
+    uint64_t a;
+    int64_t missed = -1;
+    FILE *f;
+    struct bdr_err *err = bdr_os_read_file("/sys/class/zram-control/hot_add", 16, &number, &n);
+
+    (void)state;
+    if (err) {
+        print_message("    no zram here\n");
+        bdr_err_free(err);
+        skip();
+    }
+    number[strcspn(number, "\n")] = 0;
+    snprintf(path, sizeof(path), "/sys/block/zram%.8s/disksize", number);
+    f = fopen(path, "w");
+    assert_true(f && fprintf(f, "%llu", (unsigned long long)d.size) > 0);
+    assert_int_equal(fclose(f), 0);
+    snprintf(d.dev, sizeof(d.dev), "/dev/zram%.8s", number);
+    for (unsigned i = 0; access(d.dev, F_OK) && i < 100; i++)
+        OK(bdr_cancel_sleep(NULL, 20));
+    d.fd = open(d.dev, O_RDWR | O_DIRECT | O_CLOEXEC);
+    assert_true(d.fd >= 0);
+    OK(bdr_track_start(d.dev));
+    OK(bdr_track_open(d.dev, &t));
+    a = cut(t);
+    OK(bdr_track_counts(t, &base));
+    loopdisk_write(&d, MIB, 4096);
+    loopdisk_discard(&d, 2 * MIB, MIB);
+    OK(bdr_track_settle(t, 300, NULL));
+    assert_string_equal(changes(t, a, &d),
+                        "D1048576+65536 D2097152+1048576"); /* it waits for its completion for ever */
+    OK(bdr_track_counts(t, &now));
+    OK(bdr_track_missed(&base, &now, &missed));
+    assert_in_range(-missed, 0, MIB / 512); /* zram does not account for discards */
+    OK(bdr_track_list(&rows, &n));
+    assert_true(n == 1 && rows[0].queue_only);
+    free(rows);
+    bdr_track_close(t);
+    OK(bdr_track_stop(NULL));
+    close(d.fd);
+    f = fopen("/sys/class/zram-control/hot_remove", "w");
+    assert_true(f && fprintf(f, "%s", number) > 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_track__what_is_no_whole_disk__refused_by_name(void **state)
+{
+    struct loopdisk d;
+    struct bdr_track *t = NULL;
+    char part[48];
+
+    (void)state;
+    FAILS(INVAL, "no block device", bdr_track_start("/dev/null"));
+    FAILS(NOTFOUND, "/dev/no-such-disk", bdr_track_start("/dev/no-such-disk"));
+    loopdisk_make(&d, &at, "a", 16 * MIB);
+    FAILS(NOTFOUND, "", bdr_track_open(d.dev, &t));
+    OK(bdr_track_stop(d.dev)); /* not tracked is no error */
+    run_ok((const char *const[]){"sh", "-c", "echo ,, | sfdisk -q $0 && partx -a $0 2>/dev/null || :", d.dev, NULL});
+    snprintf(part, sizeof(part), "%sp1", d.dev);
+    for (unsigned i = 0; access(part, F_OK) && i < 50; i++)
+        OK(bdr_cancel_sleep(NULL, 20));
+    if (!access(part, F_OK))
+        FAILS(UNSUPPORTED, d.dev, bdr_track_start(part));
+    run_ok((const char *const[]){"sh", "-c", "partx -d $0 2>/dev/null || :", d.dev, NULL});
+    loopdisk_end(&d);
+}
+
+/* Through a partition the kernel tells sectors of the disk. */
+static void test_track__write_through_a_partition__marked_on_the_disk(void **state)
+{
+    struct loopdisk d, p;
+    struct bdr_track *t = begin(&d, "a", 16 * MIB);
+    uint64_t a;
+
+    (void)state;
+    run_ok(
+        (const char *const[]){"sh", "-c", "echo 2048,,L | sfdisk -q $0 && partx -a $0 2>/dev/null || :", d.dev, NULL});
+    p = d;
+    snprintf(p.dev, sizeof(p.dev), "%.20sp1", d.dev);
+    for (unsigned i = 0; access(p.dev, F_OK) && i < 50; i++)
+        OK(bdr_cancel_sleep(NULL, 20));
+    p.fd = open(p.dev, O_RDWR | O_DIRECT | O_CLOEXEC);
+    if (p.fd < 0) {
+        print_message("    loop devices have no partitions here\n");
+        end(&d, t);
+        skip();
+    }
+    a = cut(t);
+    loopdisk_write(&p, 65536, 4096);
+    loopdisk_discard(&p, MIB, 131072);
+    assert_string_equal(changes(t, a, &d), "D1114112+65536 Z2097152+131072");
+    close(p.fd);
+    run_ok((const char *const[]){"sh", "-c", "partx -d $0 2>/dev/null || :", d.dev, NULL});
+    end(&d, t);
+}
+
+/* 3 GiB in one discard: the longest loops of the programs. */
+static void test_track__huge_discard__told_whole(void **state)
+{
+    struct loopdisk d;
+    struct bdr_track *t = begin(&d, "a", 5120 * MIB);
+    struct bdr_track_counts base, now;
+    uint64_t a = cut(t), bytes = 1;
+    int64_t missed = -1;
+
+    (void)state;
+    OK(bdr_track_counts(t, &base));
+    loopdisk_discard(&d, 512, 5120 * MIB - 1024);
+    assert_string_equal(changes(t, a, &d), "D0+65536 Z65536+5368578048 D5368643584+65536");
+    OK(bdr_track_changed_bytes(t, a, &bytes));
+    assert_int_equal(bytes, 131072);
+    OK(bdr_track_counts(t, &now));
+    OK(bdr_track_missed(&base, &now, &missed));
+    assert_int_equal(missed, 0);
+    end(&d, t);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -136,6 +262,10 @@ int main(void)
         cmocka_unit_test(test_track__write_between_cuts__told_by_the_generation_it_was_made_in),
         cmocka_unit_test(test_track__discard__told_as_zero_until_written),
         cmocka_unit_test(test_track__token_of_an_earlier_handle__resumes),
+        cmocka_unit_test(test_track__disk_without_requests__marked_when_queued),
+        cmocka_unit_test(test_track__what_is_no_whole_disk__refused_by_name),
+        cmocka_unit_test(test_track__write_through_a_partition__marked_on_the_disk),
+        cmocka_unit_test(test_track__huge_discard__told_whole),
     };
     const char *why = scratch_why_not();
 
