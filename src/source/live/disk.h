@@ -101,9 +101,9 @@ bdr_ret live_script_pre(struct live_moment *m);
 bdr_ret live_script_post(struct live_moment *m, bool ok);
 /*
  * Tests: with BDR_LIVE_VERIFY=DIR in the environment all disks are copied to DIR/disk<N>.raw while they stand still. DIR is on none of
- * them.
+ * them. DIR/disturbed is there when a disk was written all the same since the kernel counted `before`: btrfs goes on trimming when frozen.
  */
-bdr_ret live_verify_hook(struct live_moment *m);
+bdr_ret live_verify_hook(struct live_moment *m, const struct live_counts *before);
 /* Without reading anything: the point is what the passes have read, of no one moment. */
 bdr_ret live_window_skip(struct live_moment *m, enum live_outcome *out);
 /* Slows the writers of the disks down, if that can be done (m->throttled); ends by itself with the moment. */

@@ -19,7 +19,8 @@
 #define MOMENT_PASSES        16
 #define MOMENT_CAPTURE_BYTES ((uint64_t)256 << 20)
 #define MOMENT_SCRIPT_MS     60000
-#define MOMENT_OPEN_TRIES    5     /* unfrozen windows */
+#define MOMENT_OPEN_TRIES    20    /* unfrozen windows, within some seconds */
+#define MOMENT_OPEN_PAUSE_MS 20
 #define MOMENT_MISSES_MAX    2     /* doubts; after another one the tracker is not asked any more */
 #define MOMENT_READ_RATE     200e6 /* until measured */
 #define MOMENT_CAPTURE_RATE  300e6
@@ -136,10 +137,8 @@ static struct bdr_err *moment_open_window(struct live_moment *m, enum live_outco
 
     m->prepared = false;
     for (unsigned i = 0; tracked && i < MOMENT_OPEN_TRIES; i++) {
-        struct bdr_err *err;
+        struct bdr_err *err = live_window_open(m, false, out);
 
-        BDR_TRY(live_sync(m));
-        err = live_window_open(m, false, out);
         if (!err && *out != LIVE_AGAIN)
             return NULL;
         small = !err || err->code != BDR_RANGE;
@@ -148,6 +147,7 @@ static struct bdr_err *moment_open_window(struct live_moment *m, enum live_outco
         bdr_err_drop(err, "too much for one reading; what the passes have read stays");
         if (!small)
             break;
+        BDR_TRY(bdr_cancel_sleep(m->opt.cancel, MOMENT_OPEN_PAUSE_MS));
     }
     if (!tracked && !m->opt.no_track)
         LIVE_EACH(m, i, d)
@@ -167,6 +167,11 @@ static bool moment_may_freeze(const struct live_moment *m)
     return m->freezer && !m->opt.no_freeze && m->freezes_left && moment_tracked(m);
 }
 
+static const char *moment_mixed(const struct live_moment *m)
+{
+    return strcmp(m->report.consistency, "inconsistent") ? "" : ", and what was read without freezing was written meanwhile";
+}
+
 static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
 {
     enum live_advice advice = LIVE_FREEZE;
@@ -182,11 +187,12 @@ static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
         if (advice == LIVE_PASS)
             return NULL;
         if (advice == LIVE_HOPELESS)
-            snprintf(m->why, sizeof(m->why), "more is written than can be read while the disks stand still for %u ms",
+            snprintf(m->why, sizeof(m->why), "more was written than could be read while the disks stand still for %u ms",
                      m->opt.freeze_ms);
-        if (advice == LIVE_FREEZE && moment_may_freeze(m)) {
+        /* Hopeless is a prediction; the watchdog sees to it that trying costs no more than the budget. */
+        if (moment_may_freeze(m)) {
             BDR_TRY(moment_freeze(m, out));
-            if (*out != LIVE_AGAIN || (more && m->freezes_left))
+            if (*out != LIVE_AGAIN || (more && moment_may_freeze(m)))
                 return NULL;
         }
     }
@@ -196,11 +202,12 @@ static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
         if (m->throttled)
             return NULL;
     }
-    if (m->opt.no_freeze)
-        live_note(m, "the file systems were not to be frozen");
-    else if (m->why[0])
-        live_note(m, "%s", m->why);
-    return moment_open_window(m, out);
+    BDR_TRY(moment_open_window(m, out));
+    if (*out == LIVE_DONE && m->opt.no_freeze)
+        live_note(m, "the file systems were not to be frozen%s", moment_mixed(m));
+    else if (*out == LIVE_DONE && m->why[0])
+        live_note(m, "%s%s", m->why, moment_mixed(m));
+    return NULL;
 }
 
 static struct bdr_err *moment_next(struct bdr_moment *base, enum bdr_moment_step *out)

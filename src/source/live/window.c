@@ -249,7 +249,7 @@ static struct bdr_err *frozen_work(struct window *w, bool *out_doubt)
         if (d->track)
             BDR_TRY(window_audit(d, !w->written[i], out_doubt));
     }
-    BDR_TRY(live_verify_hook(m));
+    BDR_TRY(live_verify_hook(m, w->before));
     return window_tokens(w, true);
 }
 
