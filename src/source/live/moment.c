@@ -9,6 +9,7 @@
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/priority.h"
+#include "bdr/script.h"
 #include "disk.h"
 #include "predict.h"
 #include <stdio.h>
@@ -280,6 +281,10 @@ static struct bdr_err *moment_options(struct live_moment *m, const struct bdr_li
     o->post_freeze = opt->post_freeze ? strdup(opt->post_freeze) : NULL;
     if ((opt->pre_freeze && !o->pre_freeze) || (opt->post_freeze && !o->post_freeze))
         BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    if (o->pre_freeze)
+        BDR_TRY(bdr_script_check(o->pre_freeze));
+    if (o->post_freeze)
+        BDR_TRY(bdr_script_check(o->post_freeze));
     o->freeze_ms = opt->freeze_ms ? opt->freeze_ms : MOMENT_FREEZE_MS;
     o->freezes_max = opt->freezes_max ? opt->freezes_max : MOMENT_FREEZES;
     o->passes_max = opt->passes_max ? opt->passes_max : MOMENT_PASSES;
