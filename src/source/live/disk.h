@@ -9,6 +9,7 @@
 #include "../source_priv.h"
 #include "bdr/freeze.h"
 #include "bdr/live.h"
+#include "bdr/throttle.h"
 #include "bdr/track.h"
 #include "bdr/volumes.h"
 #include "capture.h"
@@ -63,7 +64,8 @@ struct live_moment {
     double read_rate, capture_rate;
     uint32_t freeze_ms;
     bool prepared;  /* the pre-freeze program of the last attempt said yes */
-    bool throttled; /* writers are slowed down now */
+    struct bdr_throttle *throttle; /* owned; NULL: writers are not slowed down now */
+    unsigned throttle_steps;       /* times they were slowed down more */
     uint32_t freezes_left;
     char why[200]; /* the last attempt failed */
 };
@@ -106,8 +108,8 @@ bdr_ret live_script_post(struct live_moment *m, bool ok);
 bdr_ret live_verify_hook(struct live_moment *m, const struct live_counts *before);
 /* Without reading anything: the point is what the passes have read, of no one moment. */
 bdr_ret live_window_skip(struct live_moment *m, enum live_outcome *out);
-/* Slows the writers of the disks down, if that can be done (m->throttled); ends by itself with the moment. */
-bdr_ret live_throttle(struct live_moment *m);
+/* Slows the writers of the disks down, or down more; *out false: it can't be done, or not again. Ends by itself with the moment. */
+bdr_ret live_throttle(struct live_moment *m, bool *out);
 void live_throttle_end(struct live_moment *m);
 /* Bytes that a window would have to read. */
 bdr_ret live_dirty(struct live_moment *m, uint64_t *out);

@@ -197,11 +197,15 @@ static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
                 return NULL;
         }
     }
-    if (m->opt.throttle && !m->throttled && m->freezer && !m->opt.no_freeze && moment_tracked(m)) {
-        BDR_TRY(live_throttle(m));
-        m->freezes_left = m->throttled ? m->opt.freezes_max : 0;
-        if (m->throttled)
+    if (m->opt.throttle && m->freezer && !m->opt.no_freeze && moment_tracked(m)) {
+        bool slower = false;
+
+        BDR_TRY(live_throttle(m, &slower));
+        if (slower) { /* from here on everything may work out again */
+            m->freezes_left = m->opt.freezes_max;
+            m->opt.passes_max = m->report.passes + MOMENT_PASSES;
             return NULL;
+        }
     }
     BDR_TRY(moment_open_window(m, out));
     if (*out == LIVE_DONE && m->opt.no_freeze)
