@@ -116,6 +116,72 @@ static void test_track__token_of_an_earlier_handle__resumes(void **state)
     end(&d, t);
 }
 
+/* The token with its n-th field (from 0) replaced. */
+static char *token_with(const char *token, unsigned n, const char *value)
+{
+    const char *from = token, *to;
+    char *out = malloc(strlen(token) + strlen(value) + 1);
+
+    assert_non_null(out);
+    while (n--)
+        from = strchr(from, ':') + 1;
+    to = from + strcspn(from, ":");
+    snprintf(out, strlen(token) + strlen(value) + 1, "%.*s%s%s", (int)(from - token), token, value, to);
+    return out;
+}
+
+static void test_track__token_of_something_else__stale_with_the_reason(void **state)
+{
+    static const struct {
+        unsigned field;
+        const char *value, *why;
+    } rows[] = {
+        {0, "rbd1", "of no use"},
+        {1, "01234567-89ab-cdef-0123-456789abcdef", "the machine was started anew since the last point"},
+        {1, "01234567-89AB-cdef-0123-456789abcdef", "damaged"},
+        {2, "0123456789abcdef", "tracking was stopped since the last point"},
+        {4, "8", "another disk"},
+        {5, "1000", "another disk"},
+        {6, "1", "another disk"},
+        {7, "1", "another disk"},
+        {8, "99999999999", "shrank"},
+        {9, "2", "not one of this tracking"},
+        {9, "18446744073709551615", "not one of this tracking"},
+        {9, "-1", "damaged"},
+        {14, "77", "past the block layer"},
+        {14, "", "damaged"},
+    };
+    struct loopdisk d;
+    struct bdr_track *t = begin(&d, "a", 16 * MIB);
+    struct bdr_track_counts counts;
+    struct bdr_track_base base;
+    char *token = NULL, *other;
+    uint64_t a = cut(t);
+
+    (void)state;
+    OK(bdr_track_counts(t, &counts));
+    OK(bdr_track_token(t, a, &counts, true, &token));
+    for (size_t i = 0; i < BDR_COUNT(rows); i++) {
+        other = token_with(token, rows[i].field, rows[i].value);
+        FAILS(STALE, rows[i].why, bdr_track_resume(t, other, &base));
+        free(other);
+    }
+    other = token_with(token, 3, "0123456789abcdef"); /* other programs: good, but nothing to compare counts with */
+    OK(bdr_track_resume(t, other, &base));
+    assert_true(base.seq == a && !base.exact);
+    free(other);
+    free(token);
+    OK(bdr_track_token(t, a, NULL, true, &token));
+    OK(bdr_track_resume(t, token, &base));
+    assert_false(base.exact); /* there were no counts */
+    free(token);
+    FAILS(INVAL, "none of", bdr_track_token(t, a + 2, NULL, false, &token));
+    FAILS(INVAL, "none of", bdr_track_keep(t, a + 2));
+    FAILS(STALE, "not one of this tracking", bdr_track_changed_bytes(t, a + 2, &a));
+    FAILS(RANGE, "not within", bdr_track_changes(t, 0, 16 * MIB, 1, told_put, NULL));
+    end(&d, t);
+}
+
 /* A zram device of our own: it has no requests, so that nothing tells completion. */
 static void test_track__disk_without_requests__marked_when_queued(void **state)
 {
@@ -262,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_track__write_between_cuts__told_by_the_generation_it_was_made_in),
         cmocka_unit_test(test_track__discard__told_as_zero_until_written),
         cmocka_unit_test(test_track__token_of_an_earlier_handle__resumes),
+        cmocka_unit_test(test_track__token_of_something_else__stale_with_the_reason),
         cmocka_unit_test(test_track__disk_without_requests__marked_when_queued),
         cmocka_unit_test(test_track__what_is_no_whole_disk__refused_by_name),
         cmocka_unit_test(test_track__write_through_a_partition__marked_on_the_disk),
