@@ -96,11 +96,11 @@ static struct bdr_err *begin_counts(struct live_moment *m, struct live_disk *d)
 {
     struct live_counts before, after;
 
-    BDR_TRY(live_counts_read("/sys", d->major, d->minor, &d->kernel));
+    BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &d->kernel));
     for (unsigned i = 0; d->track && !d->counted && i < BEGIN_QUIET_TRIES; i++) {
-        BDR_TRY(live_counts_read("/sys", d->major, d->minor, &before));
+        BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &before));
         BDR_TRY(live_doubt(d, bdr_track_counts(d->track, &d->counts)));
-        BDR_TRY(live_counts_read("/sys", d->major, d->minor, &after));
+        BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &after));
         d->counted = !d->stale[0] && !before.flying && !after.flying && before.written == after.written;
         if (!d->counted)
             BDR_TRY(bdr_cancel_sleep(m->opt.cancel, BEGIN_QUIET_MS));

@@ -47,6 +47,8 @@ struct live_disk {
 struct live_moment {
     struct bdr_moment base;
     struct bdr_live_options opt; /* strings owned; figures without zeros */
+    const char *sys_root;        /* "/sys"; a test has its own */
+    uint32_t window_ms;          /* that was predicted last */
     struct live_disk *disk[BDR_VOLUMES_DISKS_MAX]; /* borrowed; NULL: closed */
     size_t n;
     bool begun;                   /* volumes were looked for, the first cut was made */

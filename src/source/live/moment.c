@@ -22,6 +22,7 @@
 #define MOMENT_SCRIPT_MS     60000
 #define MOMENT_OPEN_TRIES    20    /* unfrozen windows, within some seconds */
 #define MOMENT_OPEN_PAUSE_MS 20
+#define MOMENT_FAR           3     /* times the budget: no more attempts */
 #define MOMENT_MISSES_MAX    2     /* doubts; after another one the tracker is not asked any more */
 #define MOMENT_READ_RATE     200e6 /* until measured */
 #define MOMENT_CAPTURE_RATE  300e6
@@ -54,9 +55,10 @@ static struct bdr_err *moment_look(struct live_moment *m, enum live_advice *out)
     BDR_TRY(live_dirty(m, &o.dirty_bytes));
     o.write_rate = (double)o.dirty_bytes * 1000 / (double)ms;
     *out = live_advise(&o);
+    m->window_ms = live_window_ms(&o);
     BDR_LOG(DEBUG, "source.live.outlook", F_U64("pass", o.passes), F_U64("dirty_bytes", o.dirty_bytes),
             F_U64("write_bytes_s", (uint64_t)o.write_rate), F_U64("read_bytes_s", (uint64_t)o.read_rate),
-            F_U64("window_ms", live_window_ms(&o)), F_U64("advice", *out));
+            F_U64("window_ms", m->window_ms), F_U64("advice", *out));
     return NULL;
 }
 
@@ -190,7 +192,9 @@ static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
         if (advice == LIVE_HOPELESS)
             snprintf(m->why, sizeof(m->why), "more was written than could be read while the disks stand still for %u ms",
                      m->opt.freeze_ms);
-        /* Hopeless is a prediction; the watchdog sees to it that trying costs no more than the budget. */
+        /* Hopeless is a prediction, and the watchdog sees to it that trying costs no more than the budget; but not again and again. */
+        if (advice == LIVE_HOPELESS && m->report.freezes && m->window_ms > MOMENT_FAR * m->opt.freeze_ms)
+            m->freezes_left = 0;
         if (moment_may_freeze(m)) {
             BDR_TRY(moment_freeze(m, out));
             if (*out != LIVE_AGAIN || (more && moment_may_freeze(m)))
@@ -304,6 +308,7 @@ struct bdr_err *bdr_live_moment_open(const struct bdr_live_options *opt, struct 
 
     BDR_NOMEM_IF_NULL(m);
     m->base.drv = &live_moment_driver;
+    m->sys_root = "/sys";
     m->read_rate = MOMENT_READ_RATE;
     m->capture_rate = MOMENT_CAPTURE_RATE;
     m->freeze_ms = MOMENT_THAW_MS;

@@ -43,7 +43,7 @@ struct bdr_err *live_verify_hook(struct live_moment *m, const struct live_counts
         struct live_counts now;
 
         BDR_TRY(verify_copy(d, dir));
-        BDR_TRY(live_counts_read("/sys", d->major, d->minor, &now));
+        BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &now));
         if (now.flying || now.written != before[i].written)
             close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     }

@@ -97,7 +97,7 @@ static struct bdr_err *window_quiet(struct window *w, const struct live_disk *d,
 {
     struct live_counts now;
 
-    BDR_TRY(live_counts_read("/sys", d->major, d->minor, &now));
+    BDR_TRY(live_counts_read(w->m->sys_root, d->major, d->minor, &now));
     *out = !now.flying && now.written == w->before[d->index].written;
     return NULL;
 }
@@ -153,7 +153,7 @@ static struct bdr_err *window_cut(struct window *w)
     {
         if (d->track)
             BDR_TRY(live_doubt(d, bdr_track_cut(d->track, &w->cut[i])));
-        BDR_TRY(live_counts_read("/sys", d->major, d->minor, &w->before[i]));
+        BDR_TRY(live_counts_read(w->m->sys_root, d->major, d->minor, &w->before[i]));
     }
     w->time_ms = bdr_clock_wall_ms();
     return NULL;
