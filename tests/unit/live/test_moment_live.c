@@ -88,6 +88,18 @@ static void is_moment(void)
             fail_msg("granule %u is not as it was at the moment", g);
 }
 
+/* The next point reads whatever may be missing in this one. */
+static void rest_is_remembered(void)
+{
+    for (unsigned g = 0; g < GRANULES; g++) {
+        uint8_t now[GRANULE];
+
+        assert_int_equal(pread(world.fd, now, GRANULE, (off_t)(g * GRANULE)), (ssize_t)GRANULE);
+        if (memcmp(copy + g * GRANULE, now, GRANULE))
+            assert_true(world.mark[g] > world.token_seq);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -202,14 +214,20 @@ static void test_moment__never_frozen_never_quiet__inconsistent_and_why(void **s
     assert_string_equal(s.report.consistency, "inconsistent");
     assert_non_null(strstr(s.report.note, "written meanwhile"));
     assert_false(world.token_exact);
-    /* The next point reads whatever may be missing here. */
-    for (unsigned g = 0; g < GRANULES; g++) {
-        uint8_t now[GRANULE];
+    rest_is_remembered();
+    done(&s);
+}
 
-        assert_int_equal(pread(world.fd, now, GRANULE, (off_t)(g * GRANULE)), (ssize_t)GRANULE);
-        if (memcmp(copy + g * GRANULE, now, GRANULE))
-            assert_true(world.mark[g] > world.token_seq);
-    }
+static void test_moment__more_than_fits_memory__is_left_to_the_next_point(void **state)
+{
+    struct shot s;
+
+    (void)state;
+    world.writer = busy;
+    OK(shoot(&(struct bdr_live_options){.no_freeze = true, .capture_bytes = GRANULE}, false, &s));
+    assert_string_equal(s.report.consistency, "inconsistent");
+    assert_int_equal(s.report.captured_bytes, 0);
+    rest_is_remembered();
     done(&s);
 }
 
@@ -565,6 +583,7 @@ int main(void)
         T(test_moment__freezing_fails_twice__third_time_lucky),
         T(test_moment__never_frozen__a_quiet_time_is_a_crash_point),
         T(test_moment__never_frozen_never_quiet__inconsistent_and_why),
+        T(test_moment__more_than_fits_memory__is_left_to_the_next_point),
         T(test_moment__somebody_writes_past_the_freeze__is_not_called_a_moment),
         T(test_moment__no_freeze__is_never_frozen),
         T(test_moment__frozen_by_somebody_else__tried_again_and_told),
