@@ -359,7 +359,7 @@ static struct bdr_err *prune_go(struct prune *p)
     uint64_t fresh = 0;
 
     BDR_TRY(bdr_presence_begin(p->r, "prune", &p->presence));
-    BDR_TRY(bdr_lock_take(p->r, p->presence.id, &p->lock));
+    BDR_TRY(bdr_lock_take(p->r, BDR_LOCK_PRUNE, p->presence.id, &p->lock));
     prune_phase(p, "reading the index");
     BDR_TRY(prune_condemned(p));
     BDR_TRY(prune_ready(p));
