@@ -6,6 +6,7 @@
 #include "bdr/osfile.h"
 #include "reader.h"
 #include "repo_i.h"
+#include "reserve.h"
 #include "twice.h"
 #include <stdio.h>
 #include <string.h>
@@ -178,7 +179,7 @@ static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir, boo
     BDR_TRY(repo_index_dir(r, cache_dir, false, &r->index_dir));
     err = bdr_index_open(r->index_dir, r->id, fresh, &r->index);
     if (err && !cache_dir &&
-        (err->code == BDR_DENIED || err->code == BDR_READONLY || (err->code == BDR_NOSPACE && r->read_only))) {
+        (err->code == BDR_DENIED || err->code == BDR_READONLY || err->code == BDR_NOSPACE)) {
         /* A repository on a read-only medium, another user's, or a full disk: the index goes to our own cache. */
         bdr_err_drop(err, "second place is tried");
         free(BDR_STEAL(r->index_dir));
@@ -188,9 +189,17 @@ static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir, boo
     return err;
 }
 
+static struct bdr_err *repo_ready(struct bdr_repo *r, const struct bdr_repo_options *opt)
+{
+    BDR_TRY(repo_index(r, opt->cache_dir, opt->fresh_index));
+    return bdr_repo_sync(r, NULL, NULL);
+}
+
 struct bdr_err *bdr_repo_open(const char *url, const struct bdr_repo_options *opt, struct bdr_repo **out)
 {
     BDR_AUTO(repo) struct bdr_repo *r = calloc(1, sizeof(*r));
+    struct bdr_err *err;
+    bool spent = false;
 
     BDR_NOMEM_IF_NULL(r);
     pthread_mutex_init(&r->lock, NULL);
@@ -208,8 +217,16 @@ struct bdr_err *bdr_repo_open(const char *url, const struct bdr_repo_options *op
     }
     r->env = (struct bdr_pack_env){.store = r->store, .key = r->sealed ? &r->pack_key : NULL};
     memcpy(r->env.repo_id, r->id, 16);
-    BDR_TRY(repo_index(r, opt->cache_dir, opt->fresh_index));
-    BDR_TRY(bdr_repo_sync(r, NULL, NULL));
+    err = repo_ready(r, opt);
+    if (err && err->code == BDR_NOSPACE && opt->to_free) /* what a full disk kept out of the index goes in now */
+        err = bdr_err_first(err, bdr_reserve_spend(r, true, &spent));
+    if (spent) {
+        bdr_err_drop(err, "tried again with the reserve spent");
+        bdr_index_close(BDR_STEAL(r->index));
+        free(BDR_STEAL(r->index_dir));
+        err = repo_ready(r, opt);
+    }
+    BDR_TRY(err);
     *out = BDR_STEAL(r);
     return NULL;
 }

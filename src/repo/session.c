@@ -17,6 +17,7 @@
 #include "idset.h"
 #include "bdr/point.h"
 #include "presence.h"
+#include "reserve.h"
 #include "session_i.h"
 #include "twice.h"
 #include <stdio.h>
@@ -258,6 +259,7 @@ struct bdr_err *bdr_session_begin(struct bdr_repo *repo, const struct bdr_sessio
     snprintf(purpose, sizeof(purpose), "backup of host %.100s", opt->host ? opt->host : "-");
     BDR_TRY(bdr_presence_begin(repo, opt->host ? purpose : "maintenance", &s->presence));
     bdr_twice_tend(repo, s->presence.id);
+    bdr_reserve_make(repo);
     /* Only now, with the session visible to prune, is what the index says safe to refer to. */
     BDR_TRY(bdr_condemned_load(repo, &s->condemned));
     BDR_TRY(bdr_repo_sync(repo, NULL, NULL));

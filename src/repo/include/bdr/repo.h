@@ -24,6 +24,7 @@ struct bdr_repo_options {
     const char *key_file;        /* or NULL */
     const char *cache_dir;       /* index of non-local stores; NULL: $XDG_CACHE_HOME/bdr or ~/.cache/bdr */
     bool read_only;
+    bool to_free;                /* to free space: on a full disk the reserve may be spent on opening already */
     bool fresh_index;            /* throw the local index away first (rebuild): nobody else may use it */
     const struct bdr_cancel *cancel;
 };
