@@ -88,7 +88,7 @@ static void scene_make(struct scene *s, struct engine *e, uint32_t every)
 
 static void scene_again(const struct scene *s)
 {
-    engine_run((const char *const[]){"rm", "-rf", s->filler, NULL});
+    engine_remove(s->filler);
     engine_copy(s->template, s->repo);
     fill(s);
 }

@@ -163,7 +163,7 @@ static void one_copy(struct engine *e, bool by_repair)
                 char name[64];
                 bool told = !(second && how == HARM_GONE);
 
-                assert_int_equal(engine_run((const char *const[]){"rm", "-rf", e->repo, NULL}), 0);
+                engine_remove(e->repo);
                 scene_make(&s, e, 1);
                 snprintf(name, sizeof(name), which ? "keys/%s" : "config", s.id[0]);
                 assert_true(same_files(path_of(&s, "", name), path_of(&s, "copies/", name)));
@@ -197,7 +197,7 @@ static void test_copy__none_as_of_old_programs__is_fine_and_made(void **state)
     struct scene s;
 
     scene_make(&s, *state, 2);
-    assert_int_equal(engine_run((const char *const[]){"rm", "-rf", path_of(&s, "", "copies"), NULL}), 0);
+    engine_remove(path_of(&s, "", "copies"));
     assert_int_equal(verify_bad(&s, 1), 0);
     assert_false(is_there(path_of(&s, "", "copies")));
     write_once(&s, 1);
@@ -312,7 +312,7 @@ static void removal_ended(struct engine *e, enum bdr_fault_kind kind)
         struct scene s;
 
         assert_true(at < 40);
-        assert_int_equal(engine_run((const char *const[]){"rm", "-rf", e->repo, NULL}), 0);
+        engine_remove(e->repo);
         scene_make(&s, e, 2);
         r.s = &s;
         rc = engine_child(removal_run, &r);
