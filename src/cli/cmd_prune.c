@@ -60,6 +60,7 @@ static struct bdr_err *prune_run(void *raw, struct bdr_cli *cli)
         {"Freed", "bytes_freed", BDR_COL_SIZE, 0, 0},
         {"Packs waiting", "packs_waiting", BDR_COL_COUNT, 0, 0},
         {"Waiting", "bytes_waiting", BDR_COL_SIZE, 0, 0},
+        {"No room to rewrite", "packs_no_room", BDR_COL_COUNT, 0, 0},
         {"Open sessions", "sessions_open", BDR_COL_COUNT, 0, 0},
         {"Leftovers removed", "leftovers", BDR_COL_COUNT, 0, 0},
     };
@@ -71,7 +72,7 @@ static struct bdr_err *prune_run(void *raw, struct bdr_cli *cli)
     struct bdr_prune_result r;
     uint64_t removed = 0;
 
-    BDR_TRY(bdr_cli_open(cli, false, &repo));
+    BDR_TRY(bdr_cli_open_to_free(cli, &repo));
     BDR_TRY(bdr_table_new(keep_cols, BDR_COUNT(keep_cols), &t));
     BDR_TRY(prune_keep(a, cli, repo, t, &removed));
     BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){bdr_cli_gc_sample, &counts}, &meter));
@@ -84,7 +85,7 @@ static struct bdr_err *prune_run(void *raw, struct bdr_cli *cli)
         BDR_CELL_U64(r.points),          BDR_CELL_U64(removed),           BDR_CELL_U64(r.packs),
         BDR_CELL_U64(r.bytes_before),    BDR_CELL_U64(r.packs_removed),   BDR_CELL_U64(r.packs_rewritten),
         BDR_CELL_U64(r.bytes_freed),     BDR_CELL_U64(r.packs_waiting),   BDR_CELL_U64(r.bytes_waiting),
-        BDR_CELL_U64(r.sessions_open),   BDR_CELL_U64(r.leftovers),
+        BDR_CELL_U64(r.packs_no_room),   BDR_CELL_U64(r.sessions_open),   BDR_CELL_U64(r.leftovers),
     };
     if (cli->common->json) {
         json_t *doc = bdr_record_json(cols, BDR_COUNT(cols), cells);
@@ -99,6 +100,10 @@ static struct bdr_err *prune_run(void *raw, struct bdr_cli *cli)
     if (a->dry_run)
         bdr_out_note(cli->out, "nothing was changed (--dry-run)%s",
                      removed ? "; the space of points that would be removed is not counted as freed" : "");
+    else if (r.packs_no_room)
+        bdr_out_note(cli->out, "half-empty packs that stay because there is no room for what is still needed of them: %llu; "
+                     "free more (remove points, or make room on the disk) and run it again",
+                     (unsigned long long)r.packs_no_room);
     else if (r.packs_waiting)
         bdr_out_note(cli->out, "backups are running that may refer to %llu packs; the next prune after they end frees them",
                      (unsigned long long)r.packs_waiting);

@@ -75,6 +75,7 @@ static struct bdr_err *repair_tell(struct bdr_cli *cli, const struct bdr_heal_re
         {"Blocks saved from them", "moved_blocks", BDR_COL_COUNT, 0, 0},
         {"Packs set aside", "packs_set_aside", BDR_COL_COUNT, 0, 0},
         {"Packs waiting", "packs_waiting", BDR_COL_COUNT, 0, 0},
+        {"Objects healed", "objects_healed", BDR_COL_COUNT, 0, 0},
         {"Places left damaged", "left_count", BDR_COL_COUNT, 0, 0},
         {"Objects left damaged", "bad_objects_count", BDR_COL_COUNT, 0, 0},
     };
@@ -82,7 +83,8 @@ static struct bdr_err *repair_tell(struct bdr_cli *cli, const struct bdr_heal_re
         BDR_CELL_U64(r->points),          BDR_CELL_U64(r->packs),        BDR_CELL_U64(r->lost_blocks),
         BDR_CELL_U64(r->healed_blocks),   BDR_CELL_U64(r->healed_bytes), BDR_CELL_U64(r->bad_packs),
         BDR_CELL_U64(r->packs_replaced),  BDR_CELL_U64(r->moved_blocks), BDR_CELL_U64(r->packs_set_aside),
-        BDR_CELL_U64(r->packs_waiting),   BDR_CELL_U64(r->n_left),       BDR_CELL_U64(r->n_bad),
+        BDR_CELL_U64(r->packs_waiting),   BDR_CELL_U64(r->objects_healed), BDR_CELL_U64(r->n_left),
+        BDR_CELL_U64(r->n_bad),
     };
     BDR_AUTO(table) struct bdr_table *t = NULL;
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct bdr_err *bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_repo **out)
+static struct bdr_err *cli_open(struct bdr_cli *cli, bool read_only, bool to_free, struct bdr_repo **out)
 {
     const char *url = NULL;
 
@@ -14,8 +14,19 @@ struct bdr_err *bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_rep
                                                     .key_file = cli->common->key_file,
                                                     .cache_dir = cli->common->cache_dir,
                                                     .read_only = read_only,
+                                                    .to_free = to_free,
                                                     .cancel = cli->cancel},
                          out);
+}
+
+struct bdr_err *bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_repo **out)
+{
+    return cli_open(cli, read_only, false, out);
+}
+
+struct bdr_err *bdr_cli_open_to_free(struct bdr_cli *cli, struct bdr_repo **out)
+{
+    return cli_open(cli, false, true, out);
 }
 
 struct bdr_err *bdr_cli_open_other(struct bdr_cli *cli, const char *url, const char *passphrase_file,

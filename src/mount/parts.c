@@ -1,126 +1,187 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parts.h"
+#include "bdr/child.h"
+#include "bdr/clock.h"
 #include "bdr/disk.h"
-#include "bdr/osfile.h"
-#include <blkid/blkid.h>
+#include "bdr/osproc.h"
+#include "parts_wire.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/socket.h>
 
-#define PARTS_EDGE_BYTES (1u << 20) /* tables lie in the first MiB (32 KiB of GPT) or the last (its second copy) */
-#define PARTS_EBR_MAX    256u       /* logical partitions form a chain; a damaged one may be a ring */
-#define PARTS_MAX        256
+#define PARTS_WAIT_MS  5000
+#define PARTS_ASKS_MAX 1024u                     /* an honest reader asks 33 times, and once a logical partition */
+#define PARTS_ALL_MAX  (PARTS_EDGE_BYTES * 4ull) /* bytes it may ask for; an honest one has half */
 
-BDR_AUTO_DEFINE(probe, blkid_probe, blkid_free_probe)
+/* Where the reader lies relative to our program: in a build tree, and as installed. */
+static const char *const parts_beside[] = {"../mount/bdr-parts", "../libexec/bdr/bdr-parts", "bdr-parts"};
 
-static struct bdr_err *parts_copy(struct bdr_disk *disk, int fd, uint64_t off, size_t len)
+struct parts {
+    struct bdr_disk *disk;
+    struct bdr_child *child; /* owned */
+    int fd;                  /* owned; our end of the socket */
+    uint64_t size, waited_ms, read_bytes;
+    unsigned asks;
+    uint8_t *buf;            /* owned; PARTS_READ_BYTES */
+    struct mount_part *part; /* owned; PARTS_MAX */
+    size_t n;
+};
+
+static void parts_free(struct parts *p)
 {
-    BDR_AUTO(mem) uint8_t *buf = malloc(len);
-
-    BDR_NOMEM_IF_NULL(buf);
-    BDR_TRY(bdr_disk_read(disk, off, buf, len));
-    return bdr_os_pwrite(fd, "memory", buf, len, off);
+    bdr_child_stop(p->child, 0);
+    if (p->fd >= 0)
+        close(p->fd);
+    free(p->buf);
+    free(p->part);
 }
 
-/* The first entry of a boot record that is an extended partition: its start in sectors, or 0. */
-static uint32_t parts_extended(const uint8_t *sector)
+static void parts_text(char *out, const uint8_t *in, size_t n)
 {
-    if (sector[510] != 0x55 || sector[511] != 0xaa)
-        return 0;
-    for (const uint8_t *e = sector + 446; e < sector + 510; e += 16)
-        if (e[4] == 0x05 || e[4] == 0x0f || e[4] == 0x85)
-            return (uint32_t)e[8] | (uint32_t)e[9] << 8 | (uint32_t)e[10] << 16 | (uint32_t)e[11] << 24;
-    return 0;
+    memcpy(out, in, n);
+    out[n - 1] = 0;
+    for (; *out; out++)
+        if ((unsigned char)*out < 0x20 || *out == 0x7f)
+            *out = '?';
 }
 
-/* Extended boot records lie anywhere on the disk, each naming the next relative to the first. */
-static struct bdr_err *parts_copy_ebrs(struct bdr_disk *disk, int fd)
+bool mount_part_decode(const uint8_t *msg, size_t len, uint64_t disk_bytes, struct mount_part *out)
 {
-    uint64_t size = bdr_disk_size(disk), first, at;
-    uint32_t sector = bdr_disk_sector_bytes(disk), next;
-    uint8_t record[512];
+    struct mount_part part = {0};
 
-    if (size < sizeof(record))
-        return NULL;
-    BDR_TRY(bdr_disk_read(disk, 0, record, sizeof(record)));
-    first = parts_extended(record);
-    next = 0;
-    for (unsigned i = 0; first && i < PARTS_EBR_MAX; i++) {
-        at = (first + next) * sector;
-        if (at > size || size - at < sizeof(record))
-            return NULL;
-        BDR_TRY(bdr_disk_read(disk, at, record, sizeof(record)));
-        BDR_TRY(bdr_os_pwrite(fd, "memory", record, sizeof(record), at));
-        next = parts_extended(record);
-        if (!next)
-            return NULL;
-    }
-    return NULL;
-}
-
-/* A sparse memory file that looks like the disk to who reads only tables. */
-static struct bdr_err *parts_image(struct bdr_disk *disk, int *out)
-{
-    uint64_t size = bdr_disk_size(disk);
-    size_t edge = (size_t)BDR_MIN(size, (uint64_t)PARTS_EDGE_BYTES);
-    BDR_AUTO(fd) int fd = memfd_create("bdr-parts", MFD_CLOEXEC);
-
-    if (fd < 0 || ftruncate(fd, (off_t)size))
-        BDR_FAIL_ERRNO("making a memory file of %llu bytes", (unsigned long long)size);
-    BDR_TRY(parts_copy(disk, fd, 0, edge));
-    BDR_TRY(parts_copy(disk, fd, size - edge, edge));
-    BDR_TRY(parts_copy_ebrs(disk, fd));
-    *out = bdr_fd_steal(&fd);
-    return NULL;
-}
-
-static void parts_text(char *out, size_t n, const char *text)
-{
-    snprintf(out, n, "%s", text ? text : "");
-}
-
-static bool parts_take(blkid_partition par, uint64_t disk_bytes, struct mount_part *out)
-{
-    /* libblkid counts 512-byte sectors whatever the disk's are. */
-    int64_t start = blkid_partition_get_start(par), len = blkid_partition_get_size(par);
-    int number = blkid_partition_get_partno(par);
-    const char *type = blkid_partition_get_type_string(par);
-
-    if (blkid_partition_is_extended(par) || number <= 0 || start < 0 || len <= 0 ||
-        (uint64_t)start > disk_bytes / 512 || (uint64_t)len > disk_bytes / 512 - (uint64_t)start)
+    if (len != PARTS_ROW_BYTES || msg[0] != 'P')
         return false;
-    *out = (struct mount_part){.number = (uint32_t)number, .off = (uint64_t)start * 512, .len = (uint64_t)len * 512};
-    if (type)
-        parts_text(out->type, sizeof(out->type), type);
-    else
-        snprintf(out->type, sizeof(out->type), "0x%02x", (unsigned)blkid_partition_get_type(par));
-    parts_text(out->uuid, sizeof(out->uuid), blkid_partition_get_uuid(par));
-    parts_text(out->name, sizeof(out->name), blkid_partition_get_name(par));
+    part.number = (uint32_t)parts_get(msg + 1, 4);
+    part.off = parts_get(msg + 5, 8);
+    part.len = parts_get(msg + 13, 8);
+    if (!part.number || part.number > 65535 || !part.len || part.off > disk_bytes || part.len > disk_bytes - part.off)
+        return false;
+    msg += 21;
+    parts_text(part.type, msg, PARTS_TYPE);
+    parts_text(part.uuid, msg + PARTS_TYPE, PARTS_UUID);
+    parts_text(part.name, msg + PARTS_TYPE + PARTS_UUID, PARTS_NAME);
+    *out = part;
     return true;
 }
 
-struct bdr_err *mount_parts_read(struct bdr_disk *disk, struct mount_part **out, size_t *out_n)
+static struct bdr_err *parts_start(struct parts *p, const char *reader)
 {
-    BDR_AUTO(fd) int fd = -1;
-    BDR_AUTO(probe) blkid_probe probe = blkid_new_probe();
-    BDR_AUTO(mem) struct mount_part *parts = calloc(PARTS_MAX, sizeof(*parts));
-    uint64_t size = bdr_disk_size(disk);
-    blkid_partlist list = NULL;
-    size_t n = 0;
+    BDR_AUTO(mem) char *path = NULL;
+    BDR_AUTO(fd) int theirs = -1;
+    int pair[2];
 
-    BDR_NOMEM_IF_NULL(probe);
-    BDR_NOMEM_IF_NULL(parts);
-    if (size) {
-        BDR_TRY(parts_image(disk, &fd));
-        if (!blkid_probe_set_device(probe, fd, 0, (blkid_loff_t)size) &&
-            !blkid_probe_set_sectorsize(probe, bdr_disk_sector_bytes(disk)) &&
-            !blkid_probe_enable_superblocks(probe, 0) && !blkid_probe_enable_partitions(probe, 1))
-            list = blkid_probe_get_partitions(probe);
+    if (!reader)
+        BDR_TRY(bdr_os_beside(parts_beside, BDR_COUNT(parts_beside), &path));
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+        BDR_FAIL_ERRNO("making a socket");
+    p->fd = pair[0];
+    theirs = pair[1];
+    return bdr_child_start(
+        &(struct bdr_child_spec){
+            .argv = (const char *const[]){reader ? reader : path, NULL}, .fds = &theirs, .n_fds = 1, .untrusted = true},
+        &p->child);
+}
+
+/* Why the reader stopped talking. */
+static struct bdr_err *parts_ended(struct parts *p)
+{
+    bool ended = false;
+
+    BDR_TRY(bdr_child_poll(p->child, 1000, NULL, &ended));
+    BDR_FAIL(BDR_CORRUPT, 0, "the reader of partition tables ended with status %d (above 128: signal) over this disk's",
+             bdr_child_status(p->child));
+}
+
+/* The next packet; its time is counted. */
+static struct bdr_err *parts_listen(struct parts *p, uint8_t *msg, size_t room, size_t *out_len)
+{
+    struct pollfd fd = {.fd = p->fd, .events = POLLIN};
+    uint64_t from = bdr_clock_mono_ms();
+    ssize_t n = -1;
+
+    while (p->waited_ms < PARTS_WAIT_MS) {
+        uint64_t now;
+        int rc = poll(&fd, 1, (int)(PARTS_WAIT_MS - p->waited_ms));
+
+        now = bdr_clock_mono_ms();
+        p->waited_ms += now - from;
+        from = now;
+        if (rc <= 0)
+            continue;
+        n = recv(p->fd, msg, room, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        if (n <= 0)
+            return parts_ended(p);
+        *out_len = (size_t)n;
+        return NULL;
     }
-    for (int i = 0; list && i < blkid_partlist_numof_partitions(list) && n < PARTS_MAX; i++)
-        n += parts_take(blkid_partlist_get_partition(list, i), size, &parts[n]);
-    *out = BDR_STEAL(parts);
-    *out_n = n;
+    BDR_FAIL(BDR_CORRUPT, 0, "the reader of partition tables did not come to an end with this disk's in %u seconds",
+             PARTS_WAIT_MS / 1000);
+}
+
+static struct bdr_err *parts_nonsense(void)
+{
+    BDR_FAIL(BDR_CORRUPT, 0, "the reader of partition tables talked nonsense after it had seen this disk's");
+}
+
+static struct bdr_err *parts_say(struct parts *p, const void *data, size_t len)
+{
+    /* A reader that does not read fills the socket: that is nonsense, too. */
+    if (send(p->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+        return errno == EPIPE || errno == ECONNRESET ? parts_ended(p) : parts_nonsense();
+    return NULL;
+}
+
+static struct bdr_err *parts_answer(struct parts *p, const uint8_t *ask)
+{
+    uint64_t off = parts_get(ask + 1, 8), len = parts_get(ask + 9, 4);
+
+    p->read_bytes += len;
+    if (++p->asks > PARTS_ASKS_MAX || !len || len > PARTS_READ_BYTES || p->read_bytes > PARTS_ALL_MAX ||
+        off > p->size || len > p->size - off)
+        return parts_nonsense();
+    BDR_TRY(bdr_disk_read(p->disk, off, p->buf, len));
+    return parts_say(p, p->buf, len);
+}
+
+static struct bdr_err *parts_talk(struct parts *p)
+{
+    uint8_t msg[PARTS_ROW_BYTES + 1];
+
+    parts_put(msg, p->size, 8);
+    parts_put(msg + 8, bdr_disk_sector_bytes(p->disk), 4);
+    BDR_TRY(parts_say(p, msg, PARTS_HELLO_BYTES));
+    for (;;) {
+        size_t len = 0;
+
+        BDR_TRY(parts_listen(p, msg, sizeof(msg), &len));
+        if (len == PARTS_ASK_BYTES && msg[0] == 'R')
+            BDR_TRY(parts_answer(p, msg));
+        else if (len == 1 && msg[0] == 'E')
+            return NULL;
+        else if (len != PARTS_ROW_BYTES || msg[0] != 'P' || p->n == PARTS_MAX)
+            return parts_nonsense();
+        else
+            p->n += mount_part_decode(msg, len, p->size, &p->part[p->n]); /* beyond the disk's end: not one */
+    }
+}
+
+struct bdr_err *mount_parts_read(struct bdr_disk *disk, const char *reader, struct mount_part **out, size_t *out_n)
+{
+    __attribute__((cleanup(parts_free))) struct parts p = {.disk = disk, .fd = -1, .size = bdr_disk_size(disk)};
+
+    p.buf = malloc(PARTS_READ_BYTES);
+    p.part = calloc(PARTS_MAX, sizeof(*p.part));
+    if (!p.buf || !p.part)
+        BDR_FAIL(BDR_NOMEM, 0, "reading a partition table");
+    if (p.size) {
+        BDR_TRY(parts_start(&p, reader));
+        BDR_TRY(parts_talk(&p));
+    }
+    *out = BDR_STEAL(p.part);
+    *out_n = p.n;
     return NULL;
 }

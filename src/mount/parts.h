@@ -15,7 +15,10 @@ struct mount_part {
 /*
  * MBR with logical partitions, GPT and what else libblkid knows; a disk without a table has none.
  *
- * Errors:  those of bdr_disk_read; NOMEM.
- * Source:  libblkid's blkid_partlist; it wants a file, so it gets a sparse memory file with the places tables live in
+ * The table is read in a process of its own that has no rights (parts_child.c): this one has the key. `reader`: that
+ * program's path; NULL: beside ours. The process has PARTS_WAIT_MS for everything but our own reading.
+ * Errors:  those of bdr_disk_read; CORRUPT the reader crashed, hung or talked nonsense; NOTFOUND it is not installed.
  */
-bdr_ret mount_parts_read(struct bdr_disk *disk, struct mount_part **out, size_t *out_n);
+bdr_ret mount_parts_read(struct bdr_disk *disk, const char *reader, struct mount_part **out, size_t *out_n);
+/* What the reader says of one partition of a disk of this size; false: it does not make sense. */
+bool mount_part_decode(const uint8_t *msg, size_t len, uint64_t disk_bytes, struct mount_part *out);

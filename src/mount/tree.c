@@ -14,6 +14,7 @@
 struct mount_tree {
     struct bdr_repo *repo;
     uint64_t cache_bytes;
+    const char *parts_reader; /* borrowed; or NULL */
     pthread_mutex_t refresh_lock; /* taken first; one refresh at a time, held over its I/O as that is what it is for */
     uint64_t refreshed_ms;        /* guarded by refresh_lock; 0: never */
     pthread_mutex_t lock;         /* guards all below and the nodes' changing members */
@@ -144,7 +145,8 @@ static struct mount_node *tree_add(struct mount_tree *tree, struct mount_node *d
     return node;
 }
 
-struct bdr_err *mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, struct mount_tree **out)
+struct bdr_err *mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, const char *parts_reader,
+                               struct mount_tree **out)
 {
     BDR_AUTO(mount_tree) struct mount_tree *tree = calloc(1, sizeof(*tree));
     size_t at;
@@ -154,6 +156,7 @@ struct bdr_err *mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, stru
     pthread_mutex_init(&tree->refresh_lock, NULL);
     tree->repo = repo;
     tree->cache_bytes = cache_bytes;
+    tree->parts_reader = parts_reader;
     tree->n_slots = 256;
     tree->slots = calloc(tree->n_slots, sizeof(struct mount_node *));
     BDR_NOMEM_IF_NULL(tree->slots);
@@ -297,7 +300,7 @@ static struct bdr_err *tree_look(struct mount_tree *tree, const struct mount_nod
             d->readable = true;
             d->size_bytes = bdr_disk_size(disk);
             d->sector_bytes = bdr_disk_sector_bytes(disk);
-            err = mount_parts_read(disk, &d->parts, &d->n_parts);
+            err = mount_parts_read(disk, tree->parts_reader, &d->parts, &d->n_parts);
         }
         if (err && bdr_code_retryable(err->code))
             return bdr_err_wrap(err, BDR_AT, "looking into disk %u of point %s", i, point->point.id);

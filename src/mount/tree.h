@@ -39,7 +39,8 @@ struct mount_node {
     unsigned opens;
 };
 
-bdr_ret mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, struct mount_tree **out);
+/* `parts_reader`: as of mount_parts_read; borrowed. */
+bdr_ret mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, const char *parts_reader, struct mount_tree **out);
 void mount_tree_free(struct mount_tree *tree);
 
 /* NULL when no such number was ever given out. */

@@ -14,6 +14,7 @@
 #include "node.h"
 #include "presence.h"
 #include "reader.h"
+#include "twice.h"
 #include "verify.h"
 #include <stdio.h>
 #include <string.h>
@@ -390,6 +391,46 @@ static bool heal_was_told(const struct heal *h, size_t line)
     return false;
 }
 
+static struct bdr_err *heal_bad_object(struct heal *h, const char *line)
+{
+    char(*more)[256] = reallocarray(h->out->bad_objects, h->out->n_bad + 1, sizeof(*more));
+
+    BDR_NOMEM_IF_NULL(more);
+    h->out->bad_objects = more;
+    snprintf(more[h->out->n_bad++], sizeof(*more), "%s", line);
+    return NULL;
+}
+
+/* ---- config and keys ---- */
+
+static struct bdr_err *heal_bad_copy(void *ctx, const char *key, bool can_heal, struct bdr_err *err)
+{
+    struct heal *h = ctx;
+    struct bdr_err *e = NULL;
+    char line[256], text[512];
+
+    if (!h->opt->dry_run || !can_heal) {
+        snprintf(line, sizeof(line), "%.80s: %.170s", key, bdr_err_text(err, text, sizeof(text)));
+        e = heal_bad_object(h, line);
+    }
+    bdr_err_free(err);
+    return e;
+}
+
+static struct bdr_err *heal_copies(struct heal *h)
+{
+    size_t told = 0;
+    uint64_t ignored = 0;
+
+    for (size_t i = 0; i < h->found.n_bad; i++)
+        told += bdr_twice_is(h->found.bad_objects[i]);
+    if (h->session)
+        BDR_TRY(bdr_twice_heal(h->r, bdr_session_presence(h->session), &ignored));
+    BDR_TRY(bdr_twice_check(h->r, heal_bad_copy, h));
+    h->out->objects_healed += told - BDR_MIN(told, h->out->n_bad);
+    return NULL;
+}
+
 static struct bdr_err *heal_packs(struct heal *h)
 {
     struct bdr_heal_pack one = {.r = h->r, .opt = h->opt, .out = h->out, .session = h->session, .lost = h->lost,
@@ -397,12 +438,10 @@ static struct bdr_err *heal_packs(struct heal *h)
     uint8_t name[16];
 
     for (size_t i = 0; i < h->found.n_bad; i++) {
+        if (bdr_twice_is(h->found.bad_objects[i]))
+            continue;
         if (!heal_pack_of(h->found.bad_objects[i], name)) {
-            char(*more)[256] = reallocarray(h->out->bad_objects, h->out->n_bad + 1, sizeof(*more));
-
-            BDR_NOMEM_IF_NULL(more);
-            h->out->bad_objects = more;
-            memcpy(more[h->out->n_bad++], h->found.bad_objects[i], sizeof(*more));
+            BDR_TRY(heal_bad_object(h, h->found.bad_objects[i]));
             continue;
         }
         if (heal_was_told(h, i))
@@ -434,13 +473,16 @@ static struct bdr_err *heal_go(struct heal *h)
 {
     struct bdr_verify_options verify = {.depth = BDR_VERIFY_ALL, .workers = h->opt->workers, .meter = h->opt->meter,
                                         .cancel = h->opt->cancel};
+    bool twice = true;
 
     if (h->r->read_only && !h->opt->dry_run)
         BDR_FAIL(BDR_READONLY, 0, "%s is opened for reading only", bdr_repo_url(h->r));
     BDR_TRY(bdr_verify_find(h->r, &verify, &h->found, &h->bad));
     h->out->points = h->found.points;
     h->out->packs = h->found.packs;
-    if (!h->found.n_bad && !h->found.n_damage)
+    if (!h->opt->dry_run)
+        BDR_TRY(bdr_twice_fine(h->r, &twice));
+    if (!h->found.n_bad && !h->found.n_damage && twice)
         return NULL;
     BDR_TRY(bdr_idset_new(&h->lost));
     BDR_TRY(bdr_idset_new(&h->healed));
@@ -451,8 +493,9 @@ static struct bdr_err *heal_go(struct heal *h)
     if (!h->opt->dry_run) {
         /* The session first: from now on no prune removes what we store, and with the lock none removes anything. */
         BDR_TRY(bdr_session_begin(h->r, &(struct bdr_session_options){0}, &h->session));
-        BDR_TRY(bdr_lock_take(h->r, bdr_session_presence(h->session), &h->lock));
+        BDR_TRY(bdr_lock_take(h->r, BDR_LOCK_PRUNE, bdr_session_presence(h->session), &h->lock));
     }
+    BDR_TRY(heal_copies(h));
     heal_phase(h, "looking for what was lost");
     BDR_TRY(heal_walk(h));
     heal_phase(h, "replacing bad packs");

@@ -4,6 +4,7 @@
 #include "bdr/jsonset.h"
 #include "bdr/osfile.h"
 #include "repo_i.h"
+#include "twice.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -106,23 +107,23 @@ struct bdr_err *bdr_keys_wrap(struct bdr_store *store, const uint8_t repo_id[16]
     BDR_TRY(bdr_envelope_make_json(BDR_ENV_KEY, repo_id, NULL, key, &raw));
     bdr_hex(id, sizeof(id), out_id);
     snprintf(name, sizeof(name), "keys/%s", out_id);
-    return bdr_store_put(store, name, raw.data, raw.len, BDR_PUT_EXCL);
+    return bdr_twice_put(store, name, raw.data, raw.len, BDR_PUT_EXCL);
 }
 
 /* *out_ok: the key object opened with this secret. */
 static struct bdr_err *keys_try(struct bdr_store *store, const uint8_t repo_id[16], const char *name, const char *type,
-                                const char *secret, size_t len, struct bdr_secret *out, bool *out_ok)
+                                const char *secret, size_t len, struct bdr_secret *out, bool *out_ok,
+                                bool *out_second)
 {
-    BDR_AUTO(mem) uint8_t *raw = NULL;
     BDR_AUTO(json) json_t *key = NULL;
     BDR_AUTO(secret) struct bdr_secret kek = {{0}};
     BDR_AUTO(aead) struct bdr_aead *aead = NULL;
     uint8_t wrapped[BDR_KEY_BYTES + BDR_TAG_BYTES];
     struct bdr_err *err;
-    size_t n = 0;
+    bool second = false;
 
-    BDR_TRY(bdr_store_get_all(store, name, BDR_ENV_MAX_BYTES, &raw, &n));
-    BDR_TRY_FOR(bdr_envelope_json(BDR_ENV_KEY, repo_id, NULL, raw, n, NULL, &key), "reading %s", name);
+    BDR_TRY_FOR(bdr_twice_get(store, BDR_ENV_KEY, repo_id, name, NULL, &key, &second), "reading %s", name);
+    *out_second |= second;
     if (strcmp(json_str(key, "type", ""), type) != 0)
         return NULL;
     if (!bdr_unhex(json_str(key, "wrapped", ""), wrapped, sizeof(wrapped)))
@@ -135,42 +136,18 @@ static struct bdr_err *keys_try(struct bdr_store *store, const uint8_t repo_id[1
     return NULL;
 }
 
-struct key_names {
-    char (*name)[80];
-    size_t n;
-};
-
-static struct bdr_err *key_names_add(void *ctx, const char *key, uint64_t size)
-{
-    struct key_names *k = ctx;
-    char(*more)[80];
-
-    (void)size;
-    if (strlen(key) >= sizeof(*more) || k->n > 1000)
-        return NULL;
-    more = reallocarray(k->name, k->n + 1, sizeof(*more));
-    BDR_NOMEM_IF_NULL(more);
-    k->name = more;
-    strncpy(k->name[k->n++], key, sizeof(*more) - 1)[79] = 0;
-    return NULL;
-}
-
-static void key_names_free(struct key_names *k)
-{
-    free(k->name);
-}
-#define AUTO_KEY_NAMES __attribute__((cleanup(key_names_free)))
-
 struct bdr_err *bdr_keys_open(struct bdr_store *store, const uint8_t repo_id[16], const json_t *config,
-                              const char *passphrase_file, const char *key_file, struct bdr_secret *out)
+                              const char *passphrase_file, const char *key_file, struct bdr_secret *out,
+                              bool *out_second)
 {
     BDR_AUTO(secret_text) char *secret = NULL;
-    AUTO_KEY_NAMES struct key_names names = {0};
+    BDR_AUTO(json) json_t *names = NULL;
     struct bdr_err *bad = NULL;
     const char *kit;
     char check[33];
-    bool ok = false;
-    size_t len = 0;
+    bool ok = false, second = false;
+    size_t len = 0, i;
+    json_t *name;
 
     if (!passphrase_file && !key_file)
         BDR_FAIL(BDR_AUTH, 0, "the repository is encrypted; give --passphrase-file or --key-file");
@@ -193,11 +170,15 @@ struct bdr_err *bdr_keys_open(struct bdr_store *store, const uint8_t repo_id[16]
             bdr_wipe(hex, sizeof(hex));
         }
     }
-    BDR_TRY(bdr_store_list(store, "keys/", key_names_add, &names));
-    for (size_t i = 0; !ok && i < names.n; i++) {
-        struct bdr_err *err = keys_try(store, repo_id, names.name[i], passphrase_file ? "passphrase" : "keyfile",
-                                       secret, len, out, &ok);
+    BDR_TRY(bdr_twice_keys(store, &names, &second));
+    *out_second |= second;
+    json_array_foreach(names, i, name)
+    {
+        struct bdr_err *err = NULL;
 
+        if (!ok)
+            err = keys_try(store, repo_id, json_string_value(name), passphrase_file ? "passphrase" : "keyfile", secret,
+                           len, out, &ok, out_second);
         bad = bdr_err_first(bad, err); /* a damaged key object must not hide another that opens */
     }
     if (ok) {
@@ -210,32 +191,40 @@ struct bdr_err *bdr_keys_open(struct bdr_store *store, const uint8_t repo_id[16]
     if (bad)
         return bad;
     BDR_FAIL(BDR_AUTH, 0, "%s opens none of the %zu keys of this repository",
-             passphrase_file ? "the passphrase" : "the key file", names.n);
+             passphrase_file ? "the passphrase" : "the key file", json_array_size(names));
+}
+
+static struct bdr_err *keys_row(struct bdr_repo *repo, const char *name, struct bdr_key_row *out)
+{
+    BDR_AUTO(json) json_t *key = NULL;
+    bool second;
+    struct bdr_err *err = bdr_twice_get(repo->store, BDR_ENV_KEY, repo->id, name, NULL, &key, &second);
+
+    if (err && err->code != BDR_CORRUPT && err->code != BDR_INVAL)
+        return bdr_err_wrap(err, BDR_AT, "reading %s", name);
+    bdr_err_drop(err, "its row says so; the damaged one may be what is to be removed");
+    snprintf(out->id, sizeof(out->id), "%s", name + strlen("keys/"));
+    snprintf(out->type, sizeof(out->type), "%s", key ? json_str(key, "type", "?") : BDR_KEY_DAMAGED);
+    snprintf(out->label, sizeof(out->label), "%s", json_str(key, "label", ""));
+    out->created_ms = (int64_t)json_u64(key, "created_ms", 0);
+    return NULL;
 }
 
 struct bdr_err *bdr_repo_keys(struct bdr_repo *repo, struct bdr_key_row **out, size_t *out_n)
 {
-    AUTO_KEY_NAMES struct key_names names = {0};
+    BDR_AUTO(json) json_t *names = NULL;
     BDR_AUTO(mem) struct bdr_key_row *rows = NULL;
+    size_t i;
+    json_t *name;
+    bool second;
 
     if (!repo->sealed)
         BDR_FAIL(BDR_INVAL, 0, "the repository is not encrypted, it has no keys");
-    BDR_TRY(bdr_store_list(repo->store, "keys/", key_names_add, &names));
-    rows = calloc(names.n + 1, sizeof(*rows));
+    BDR_TRY(bdr_twice_keys(repo->store, &names, &second));
+    rows = calloc(json_array_size(names) + 1, sizeof(*rows));
     BDR_NOMEM_IF_NULL(rows);
-    for (size_t i = 0; i < names.n; i++) {
-        BDR_AUTO(mem) uint8_t *raw = NULL;
-        BDR_AUTO(json) json_t *key = NULL;
-        size_t n = 0;
-
-        BDR_TRY(bdr_store_get_all(repo->store, names.name[i], BDR_ENV_MAX_BYTES, &raw, &n));
-        BDR_TRY_FOR(bdr_envelope_json(BDR_ENV_KEY, repo->id, NULL, raw, n, NULL, &key), "reading %s", names.name[i]);
-        snprintf(rows[i].id, sizeof(rows[i].id), "%s", names.name[i] + 5);
-        snprintf(rows[i].type, sizeof(rows[i].type), "%s", json_str(key, "type", "?"));
-        snprintf(rows[i].label, sizeof(rows[i].label), "%s", json_str(key, "label", ""));
-        rows[i].created_ms = (int64_t)json_u64(key, "created_ms", 0);
-    }
-    *out_n = names.n;
+    json_array_foreach(names, i, name) BDR_TRY(keys_row(repo, json_string_value(name), &rows[i]));
+    *out_n = json_array_size(names);
     *out = BDR_STEAL(rows);
     return NULL;
 }
@@ -253,7 +242,7 @@ struct bdr_err *bdr_repo_key_add(struct bdr_repo *repo, const char *passphrase_f
 struct bdr_err *bdr_repo_key_remove(struct bdr_repo *repo, const char *id)
 {
     BDR_AUTO(mem) struct bdr_key_row *rows = NULL;
-    size_t n = 0, hit = 0, hits = 0;
+    size_t n = 0, hit = 0, hits = 0, others = 0;
     char name[64];
 
     BDR_TRY(bdr_repo_keys(repo, &rows, &n));
@@ -264,10 +253,13 @@ struct bdr_err *bdr_repo_key_remove(struct bdr_repo *repo, const char *id)
         }
     if (hits != 1)
         BDR_FAIL(hits ? BDR_INVAL : BDR_NOTFOUND, 0, hits ? "key id '%s' is ambiguous" : "there is no key '%s'", id);
-    if (n == 1)
-        BDR_FAIL(BDR_INVAL, 0, "this is the last key; without it nobody could read the repository. Add another first");
+    for (size_t i = 0; i < n; i++)
+        others += i != hit && strcmp(rows[i].type, BDR_KEY_DAMAGED) != 0;
+    if (!others)
+        BDR_FAIL(BDR_INVAL, 0, "this is the last key%s; without it nobody could read the repository. Add another first",
+                 n > 1 ? " that is whole" : "");
     snprintf(name, sizeof(name), "keys/%s", rows[hit].id);
-    return bdr_store_remove(repo->store, name);
+    return bdr_twice_remove_key(repo, name);
 }
 
 struct bdr_err *bdr_repo_key_export(struct bdr_repo *repo, char **out)

@@ -10,6 +10,7 @@
 #include "mark.h"
 #include "move.h"
 #include "presence.h"
+#include "reserve.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -17,8 +18,11 @@
 #define PRUNE_SMALL_MIN 8               /* merging fewer small packs than this is not worth it */
 #define PRUNE_LEFTOVER_MS (60u * 60000u) /* on stores that can't tell whether a writer lives */
 #define PRUNE_CLOCK_SLACK_MS (10 * 60000)
+#define PRUNE_SET_MAX 8192u              /* packs condemned at once: 300 KiB, and far below what an envelope holds */
+#define PRUNE_ROUND_BYTES (512ull << 20) /* copied before what they were copied from is deleted */
+#define PRUNE_SPARE_BYTES (512u << 10)   /* room that copying leaves for the index and a condemned set */
 
-enum fate { FATE_KEEP, FATE_DEAD, FATE_REWRITE, FATE_CONDEMNED, FATE_READY };
+enum fate { FATE_KEEP, FATE_DEAD, FATE_REWRITE, FATE_ROUND /* in the round that is running */, FATE_CONDEMNED, FATE_READY };
 
 struct prune {
     struct bdr_repo *r;
@@ -27,7 +31,9 @@ struct prune {
     struct bdr_presence presence;
     struct bdr_mark *mark;  /* owned */
     uint8_t *fate;          /* owned; enum fate a pack of the mark */
-    uint32_t *moved;        /* owned; live rows when the pack's fate was decided */
+    uint32_t *moved;        /* owned; live rows that the pack may have and yet go: they are elsewhere */
+    uint32_t *order;        /* owned; packs to rewrite */
+    bool sessions;          /* others are open: what is condemned waits */
     json_t *ready;          /* owned; keys of condemned sets whose sessions have all ended */
     json_t *ready_names;    /* owned; their packs, as object members */
     int64_t oldest_ms;      /* wall time when the oldest open session began; INT64_MAX: none */
@@ -49,6 +55,7 @@ static void prune_end(struct prune *p)
     json_decref(p->ready_names);
     free(p->fate);
     free(p->moved);
+    free(p->order);
     bdr_lock_drop(p->r, &p->lock);
     bdr_presence_end(p->r, &p->presence);
 }
@@ -187,55 +194,6 @@ static struct bdr_err *prune_decide(struct prune *p)
 
 /* ---- rewriting ---- */
 
-static struct bdr_err *move_pack(struct prune *p, size_t i)
-{
-    const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
-    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
-    BDR_AUTO(mem) uint8_t *body = NULL;
-    struct bdr_pack_info info;
-    char key[BDR_PACK_KEY_CHARS];
-
-    bdr_pack_key(pack->info.name, key);
-    BDR_TRY(bdr_pack_read_table(&p->r->env, pack->info.name, &info, &rows));
-    body = malloc(BDR_BLOCK_MAX_BYTES + BDR_TAG_BYTES);
-    BDR_NOMEM_IF_NULL(body);
-    for (uint32_t row = 0; row < info.rows; row++) {
-        size_t got = 0;
-
-        if (!bdr_mark_is_live(p->mark, i, row))
-            continue;
-        BDR_TRY(bdr_cancel_check(p->opt->cancel));
-        BDR_TRY(bdr_store_get(p->r->store, key, rows[row].off, body, rows[row].stored, &got));
-        if (got != rows[row].stored)
-            BDR_FAIL(BDR_CORRUPT, 0, "%s is cut short", key);
-        BDR_TRY_FOR(bdr_move_row(&p->move, &pack->info, &rows[row], body), "%s at %u", key, rows[row].off);
-    }
-    return NULL;
-}
-
-static struct bdr_err *prune_rewrite(struct prune *p)
-{
-    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++) {
-        struct bdr_err *err;
-
-        if (p->fate[i] != FATE_REWRITE)
-            continue;
-        BDR_TRY(bdr_presence_renew(p->r, &p->presence));
-        err = move_pack(p, i);
-        if (err && err->code == BDR_CORRUPT) {
-            BDR_LOG(ERROR, "prune.damaged-pack", F_ERR(err));
-            bdr_err_drop(err, "the pack stays as it is; verify names what it hurts");
-            p->fate[i] = FATE_KEEP;
-            continue;
-        }
-        BDR_TRY(err);
-        if (p->opt->meter)
-            atomic_fetch_add(&p->opt->meter->done, bdr_mark_pack(p->mark, i)->info.size_bytes);
-        p->out->packs_rewritten++;
-    }
-    return bdr_move_commit(&p->move);
-}
-
 /* ---- condemning and deleting ---- */
 
 static struct bdr_err *condemn_save(struct prune *p, const char *key, json_t *sessions, int flags)
@@ -250,10 +208,8 @@ static struct bdr_err *condemn_save(struct prune *p, const char *key, json_t *se
     if (sessions)
         BDR_TRY(bdr_json_set(set, "sessions", json_incref(sessions)));
     for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
-        if (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE)
+        if (p->fate[i] == FATE_ROUND)
             BDR_TRY(bdr_json_append(names, json_string(bdr_hex(bdr_mark_pack(p->mark, i)->info.name, 16, hex))));
-    if (!json_array_size(names))
-        return NULL;
     return bdr_repo_save(p->r, BDR_ENV_CONDEMNED, key, set, flags);
 }
 
@@ -281,7 +237,7 @@ static struct bdr_err *prune_execute(struct prune *p, enum fate fate)
         const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
         /* Rows marked after the decision were not moved: the pack is needed after all. A pack of an earlier set is
          * needed when anything in it is marked. */
-        uint32_t allowed = fate == FATE_REWRITE ? p->moved[i] : 0;
+        uint32_t allowed = fate == FATE_READY ? 0 : p->moved[i];
 
         if (p->fate[i] != fate)
             continue;
@@ -290,6 +246,7 @@ static struct bdr_err *prune_execute(struct prune *p, enum fate fate)
             BDR_TRY(bdr_index_condemn(p->r->index, pack->info.name, false));
         else
             BDR_TRY(prune_delete(p, i));
+        p->fate[i] = FATE_KEEP;
     }
     return NULL;
 }
@@ -304,39 +261,188 @@ static struct bdr_err *prune_finish_ready(struct prune *p)
     return NULL;
 }
 
-static struct bdr_err *prune_condemn(struct prune *p)
+/* Condemns the packs of this round, and deletes them unless other sessions are open. */
+static struct bdr_err *prune_round(struct prune *p)
 {
     BDR_AUTO(json) json_t *others = NULL;
     uint64_t fresh = 0;
     uint8_t id[16];
     char hex[33], key[64];
-    size_t n = 0;
 
-    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
-        n += p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE;
-    if (!n)
-        return NULL;
     BDR_TRY(bdr_os_random(id, sizeof(id)));
     snprintf(key, sizeof(key), "condemned/%s", bdr_hex(id, sizeof(id), hex));
     BDR_TRY(condemn_save(p, key, NULL, BDR_PUT_EXCL));
     for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
-        if (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE)
+        if (p->fate[i] == FATE_ROUND)
             BDR_TRY(bdr_index_condemn(p->r->index, bdr_mark_pack(p->mark, i)->info.name, true));
     BDR_TRY(bdr_presence_others(p->r, p->presence.id, &others));
     if (json_array_size(others)) {
+        p->sessions = true;
         p->out->sessions_open = json_array_size(others);
+        BDR_TRY(condemn_save(p, key, others, BDR_PUT_REPLACE));
         for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
-            if (p->fate[i] == FATE_DEAD || p->fate[i] == FATE_REWRITE) {
+            if (p->fate[i] == FATE_ROUND) {
+                p->fate[i] = FATE_CONDEMNED;
                 p->out->packs_waiting++;
                 p->out->bytes_waiting += bdr_mark_pack(p->mark, i)->info.size_bytes;
             }
-        return condemn_save(p, key, others, BDR_PUT_REPLACE);
+        return NULL;
     }
     BDR_TRY(bdr_mark_points(p->mark, p->opt->cancel, &fresh));
     p->out->points += fresh;
-    BDR_TRY(prune_execute(p, FATE_DEAD));
-    BDR_TRY(prune_execute(p, FATE_REWRITE));
+    BDR_TRY(prune_execute(p, FATE_ROUND));
     return bdr_store_remove(p->r->store, key);
+}
+
+static struct bdr_err *prune_dead(struct prune *p)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i <= bdr_mark_packs(p->mark); i++) {
+        if (n == PRUNE_SET_MAX || (n && i == bdr_mark_packs(p->mark))) {
+            BDR_TRY(bdr_presence_renew(p->r, &p->presence));
+            BDR_TRY(prune_round(p));
+            n = 0;
+        }
+        if (i < bdr_mark_packs(p->mark) && p->fate[i] == FATE_DEAD) {
+            p->fate[i] = FATE_ROUND;
+            n++;
+        }
+    }
+    return NULL;
+}
+
+/* ---- rewriting ---- */
+
+static struct bdr_err *move_pack(struct prune *p, size_t i)
+{
+    const struct bdr_index_pack *pack = bdr_mark_pack(p->mark, i);
+    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
+    BDR_AUTO(mem) uint8_t *body = NULL;
+    struct bdr_pack_info info;
+    char key[BDR_PACK_KEY_CHARS];
+
+    bdr_pack_key(pack->info.name, key);
+    BDR_TRY(bdr_pack_read_table(&p->r->env, pack->info.name, &info, &rows));
+    body = malloc(BDR_BLOCK_MAX_BYTES + BDR_TAG_BYTES);
+    BDR_NOMEM_IF_NULL(body);
+    for (uint32_t row = 0; row < info.rows; row++) {
+        size_t got = 0;
+
+        if (!bdr_mark_is_live(p->mark, i, row))
+            continue;
+        BDR_TRY(bdr_cancel_check(p->opt->cancel));
+        BDR_TRY(bdr_store_get(p->r->store, key, rows[row].off, body, rows[row].stored, &got));
+        if (got != rows[row].stored)
+            BDR_FAIL(BDR_CORRUPT, 0, "%s is cut short", key);
+        BDR_TRY_FOR(bdr_move_row(&p->move, &pack->info, &rows[row], body), "%s at %u", key, rows[row].off);
+    }
+    p->moved[i] = bdr_mark_live_rows(p->mark, i);
+    return NULL;
+}
+
+struct prune_by_live {
+    uint64_t live;
+    uint32_t pack;
+};
+
+static int by_live_cmp(const void *a, const void *b)
+{
+    const struct prune_by_live *x = a, *y = b;
+
+    return x->live < y->live ? -1 : x->live > y->live;
+}
+
+/* Packs to rewrite into p->order: as they were written, or (short of room) first those that take least to copy. */
+static struct bdr_err *prune_order(struct prune *p, size_t *out_n)
+{
+    BDR_AUTO(mem) struct prune_by_live *by = calloc(bdr_mark_packs(p->mark) + 1, sizeof(*by));
+    uint64_t live = 0, room = bdr_reserve_room(p->r);
+    size_t n = 0;
+
+    p->order = calloc(bdr_mark_packs(p->mark) + 1, sizeof(*p->order));
+    if (!by || !p->order)
+        BDR_FAIL(BDR_NOMEM, 0, "pruning");
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
+        if (p->fate[i] == FATE_REWRITE) {
+            by[n++] = (struct prune_by_live){bdr_mark_live_bytes(p->mark, i), (uint32_t)i};
+            live += bdr_mark_live_bytes(p->mark, i);
+        }
+    if (live > room / 2)
+        qsort(by, n, sizeof(*by), by_live_cmp);
+    for (size_t i = 0; i < n; i++)
+        p->order[i] = by[i].pack;
+    *out_n = n;
+    return NULL;
+}
+
+/* Copies the live blocks of packs order[*at..n) as long as half of the room holds them; at least one pack's, if it fits
+ * at all. *out_packs 0: it does not. */
+static struct bdr_err *prune_copy_round(struct prune *p, size_t n, size_t *at, size_t *out_packs)
+{
+    uint64_t room = bdr_reserve_room(p->r), copied = 0, limit;
+
+    room -= BDR_MIN(room, (uint64_t)PRUNE_SPARE_BYTES);
+    limit = BDR_MIN(PRUNE_ROUND_BYTES, room / 2);
+    *out_packs = 0;
+    for (; *at < n && *out_packs < PRUNE_SET_MAX; ++*at) {
+        size_t i = p->order[*at];
+        uint64_t live = bdr_mark_live_bytes(p->mark, i) + bdr_mark_pack(p->mark, i)->info.rows * 128u; /* and its table */
+        struct bdr_err *err;
+
+        if (copied + live > (*out_packs ? limit : room))
+            break;
+        BDR_TRY(bdr_presence_renew(p->r, &p->presence));
+        err = move_pack(p, i);
+        if (err && err->code == BDR_CORRUPT) {
+            BDR_LOG(ERROR, "prune.damaged-pack", F_ERR(err));
+            bdr_err_drop(err, "the pack stays as it is; verify names what it hurts");
+            p->fate[i] = FATE_KEEP;
+            continue;
+        }
+        BDR_TRY(err);
+        p->fate[i] = FATE_ROUND;
+        copied += live;
+        ++*out_packs;
+        if (p->opt->meter)
+            atomic_fetch_add(&p->opt->meter->done, bdr_mark_pack(p->mark, i)->info.size_bytes);
+    }
+    return bdr_move_commit(&p->move);
+}
+
+/* Nothing of what a round has copied counts: somebody else was faster to use the room. */
+static struct bdr_err *prune_undo_round(struct prune *p)
+{
+    for (size_t i = 0; i < bdr_mark_packs(p->mark); i++)
+        if (p->fate[i] == FATE_ROUND)
+            p->fate[i] = FATE_KEEP;
+    bdr_move_end(&p->move);
+    return bdr_move_begin(p->r, &p->move);
+}
+
+static struct bdr_err *prune_rewrite(struct prune *p)
+{
+    size_t n = 0, at = 0, packs = 1;
+
+    BDR_TRY(bdr_move_begin(p->r, &p->move));
+    BDR_TRY(prune_order(p, &n));
+    while (at < n && packs && !(p->sessions && bdr_reserve_room(p->r) < PRUNE_ROUND_BYTES)) {
+        struct bdr_err *err = prune_copy_round(p, n, &at, &packs);
+
+        if (err && err->code == BDR_NOSPACE) {
+            BDR_LOG(WARN, "prune.no-room", F_ERR(err));
+            bdr_err_drop(err, "these packs stay as they are");
+            BDR_TRY(prune_undo_round(p));
+            break;
+        }
+        BDR_TRY(err);
+        p->out->packs_rewritten += packs;
+        if (packs)
+            BDR_TRY(prune_round(p));
+    }
+    for (size_t i = 0; i < n; i++)
+        p->out->packs_no_room += p->fate[p->order[i]] == FATE_REWRITE;
+    return NULL;
 }
 
 /* The index learns what is condemned. A set that can't be read is taken back: nobody but a prune acts on it, and we are
@@ -359,7 +465,7 @@ static struct bdr_err *prune_go(struct prune *p)
     uint64_t fresh = 0;
 
     BDR_TRY(bdr_presence_begin(p->r, "prune", &p->presence));
-    BDR_TRY(bdr_lock_take(p->r, p->presence.id, &p->lock));
+    BDR_TRY(bdr_lock_take(p->r, BDR_LOCK_PRUNE, p->presence.id, &p->lock));
     prune_phase(p, "reading the index");
     BDR_TRY(prune_condemned(p));
     BDR_TRY(prune_ready(p));
@@ -390,26 +496,47 @@ static struct bdr_err *prune_go(struct prune *p)
     }
     if (p->opt->dry_run)
         return NULL;
-    BDR_TRY(prune_finish_ready(p));
-    prune_phase(p, "rewriting half-empty packs");
-    BDR_TRY(bdr_move_begin(p->r, &p->move));
-    BDR_TRY(prune_rewrite(p));
     prune_phase(p, "removing");
-    BDR_TRY(prune_condemn(p));
-    return bdr_store_sweep(p->r->store, bdr_store_path(p->r->store) ? 0 : PRUNE_LEFTOVER_MS, &p->out->leftovers);
+    BDR_TRY(prune_finish_ready(p));
+    BDR_TRY(prune_dead(p));
+    prune_phase(p, "rewriting half-empty packs");
+    return prune_rewrite(p);
 }
 
 struct bdr_err *bdr_prune(struct bdr_repo *repo, const struct bdr_prune_options *opt, struct bdr_prune_result *out)
 {
     struct bdr_prune_result r = {0};
     struct prune p = {.r = repo, .opt = opt, .out = &r};
+    bool spent = false, ignored = false;
     struct bdr_err *err;
 
     if (repo->read_only)
         BDR_FAIL(BDR_READONLY, 0, "%s is opened for reading only", bdr_repo_url(repo));
+    if (!opt->dry_run) {
+        /* What writers that died left behind is not ours to wait with: on a full disk it may be all there is. */
+        BDR_TRY(bdr_store_sweep(repo->store, bdr_store_path(repo->store) ? 0 : PRUNE_LEFTOVER_MS, &r.leftovers));
+        BDR_TRY(bdr_reserve_spend(repo, false, &ignored));
+    }
     err = prune_go(&p);
     prune_end(&p);
+    if (err && err->code == BDR_NOSPACE) /* a quota, or somebody else used the room */
+        err = bdr_err_first(err, bdr_reserve_spend(repo, true, &spent));
+    if (spent) {
+        struct bdr_err *again;
+
+        r = (struct bdr_prune_result){.leftovers = r.leftovers};
+        p = (struct prune){.r = repo, .opt = opt, .out = &r};
+        again = prune_go(&p);
+        prune_end(&p);
+        if (again) { /* an index that met a full disk in the middle of a page works again after it was opened anew */
+            bdr_err_drop(again, "the disk is full, which is why; there is room now for the next run");
+            return err;
+        }
+        bdr_err_drop(BDR_STEAL(err), "tried again with the reserve spent");
+    }
     BDR_TRY(err);
+    if (!opt->dry_run)
+        bdr_reserve_make(repo);
     /* What the rewritten packs became takes space again. */
     r.bytes_freed -= BDR_MIN(r.bytes_freed, p.move.written_bytes);
     *out = r;

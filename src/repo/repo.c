@@ -6,6 +6,8 @@
 #include "bdr/osfile.h"
 #include "reader.h"
 #include "repo_i.h"
+#include "reserve.h"
+#include "twice.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -79,9 +81,16 @@ struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_option
     if (err->code != BDR_NOTFOUND)
         return err;
     bdr_err_drop(err, "not there is what we want");
+    err = bdr_store_stat(store, "copies/config", &st);
+    if (!err)
+        BDR_FAIL(BDR_EXISTS, 0, "%s is a repository that has lost its file 'config'; 'bdr repair' makes it again", url);
+    if (err->code != BDR_NOTFOUND)
+        return err;
+    bdr_err_drop(err, "not there is what we want");
     BDR_TRY_FOR(bdr_store_list(store, "p", repo_not_empty, NULL), "looking at %s", url);
     /* Without config, packs and points, keys are what an init that was cut off left behind: they open nothing. */
     BDR_TRY(bdr_store_list(store, "keys/", repo_remove_key, store));
+    BDR_TRY(bdr_store_list(store, "copies/keys/", repo_remove_key, store));
     BDR_TRY(bdr_os_random(id, sizeof(id)));
     BDR_TRY(bdr_json_set(config, "format", json_integer(REPO_FORMAT)));
     BDR_TRY(bdr_json_set(config, "id", json_string(bdr_hex(id, sizeof(id), hex))));
@@ -98,7 +107,7 @@ struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_option
         BDR_TRY(bdr_keys_wrap(store, id, &master, opt->passphrase_file, opt->key_file, "first", key_id));
     }
     BDR_TRY(bdr_envelope_make_json(BDR_ENV_CONFIG, id, NULL, config, &raw));
-    err = bdr_store_put(store, "config", raw.data, raw.len, BDR_PUT_EXCL);
+    err = bdr_twice_put(store, "config", raw.data, raw.len, BDR_PUT_EXCL);
     if (err && err->code == BDR_EXISTS)
         return bdr_err_wrap(err, BDR_AT, "somebody else has just made a repository at %s", url);
     return err;
@@ -106,17 +115,14 @@ struct bdr_err *bdr_repo_init(const char *url, const struct bdr_repo_init_option
 
 static struct bdr_err *repo_config(struct bdr_repo *r, const char *url)
 {
-    BDR_AUTO(mem) uint8_t *raw = NULL;
-    size_t n = 0;
     uint64_t format, block;
-    struct bdr_err *err = bdr_store_get_all(r->store, "config", BDR_ENV_MAX_BYTES + 256, &raw, &n);
+    struct bdr_err *err =
+        bdr_twice_get(r->store, BDR_ENV_CONFIG, NULL, "config", r->id, &r->config, &r->second_used);
 
     if (err && err->code == BDR_NOTFOUND) {
         bdr_err_drop(err, "told in plainer words");
         BDR_FAIL(BDR_NOTFOUND, 0, "%s is not a repository; make one with 'bdr init --repo %s'", url, url);
     }
-    BDR_TRY(err);
-    err = bdr_envelope_json(BDR_ENV_CONFIG, NULL, NULL, raw, n, r->id, &r->config);
     if (err && err->code == BDR_INVAL) {
         bdr_err_drop(err, "told in plainer words");
         BDR_FAIL(BDR_INVAL, 0, "%s is not an OpenBDR repository (its file 'config' is something else)", url);
@@ -173,7 +179,7 @@ static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir, boo
     BDR_TRY(repo_index_dir(r, cache_dir, false, &r->index_dir));
     err = bdr_index_open(r->index_dir, r->id, fresh, &r->index);
     if (err && !cache_dir &&
-        (err->code == BDR_DENIED || err->code == BDR_READONLY || (err->code == BDR_NOSPACE && r->read_only))) {
+        (err->code == BDR_DENIED || err->code == BDR_READONLY || err->code == BDR_NOSPACE)) {
         /* A repository on a read-only medium, another user's, or a full disk: the index goes to our own cache. */
         bdr_err_drop(err, "second place is tried");
         free(BDR_STEAL(r->index_dir));
@@ -183,9 +189,17 @@ static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir, boo
     return err;
 }
 
+static struct bdr_err *repo_ready(struct bdr_repo *r, const struct bdr_repo_options *opt)
+{
+    BDR_TRY(repo_index(r, opt->cache_dir, opt->fresh_index));
+    return bdr_repo_sync(r, NULL, NULL);
+}
+
 struct bdr_err *bdr_repo_open(const char *url, const struct bdr_repo_options *opt, struct bdr_repo **out)
 {
     BDR_AUTO(repo) struct bdr_repo *r = calloc(1, sizeof(*r));
+    struct bdr_err *err;
+    bool spent = false;
 
     BDR_NOMEM_IF_NULL(r);
     pthread_mutex_init(&r->lock, NULL);
@@ -195,15 +209,24 @@ struct bdr_err *bdr_repo_open(const char *url, const struct bdr_repo_options *op
                            &r->store));
     BDR_TRY(repo_config(r, url));
     if (r->sealed) {
-        BDR_TRY_FOR(bdr_keys_open(r->store, r->id, r->config, opt->passphrase_file, opt->key_file, &r->master),
+        BDR_TRY_FOR(bdr_keys_open(r->store, r->id, r->config, opt->passphrase_file, opt->key_file, &r->master,
+                                  &r->second_used),
                     "opening %s", url);
         BDR_TRY(bdr_hkdf(r->master.b, sizeof(r->master.b), NULL, 0, "bdr id", &r->id_key));
         BDR_TRY(bdr_hkdf(r->master.b, sizeof(r->master.b), NULL, 0, "bdr pack", &r->pack_key));
     }
     r->env = (struct bdr_pack_env){.store = r->store, .key = r->sealed ? &r->pack_key : NULL};
     memcpy(r->env.repo_id, r->id, 16);
-    BDR_TRY(repo_index(r, opt->cache_dir, opt->fresh_index));
-    BDR_TRY(bdr_repo_sync(r, NULL, NULL));
+    err = repo_ready(r, opt);
+    if (err && err->code == BDR_NOSPACE && opt->to_free) /* what a full disk kept out of the index goes in now */
+        err = bdr_err_first(err, bdr_reserve_spend(r, true, &spent));
+    if (spent) {
+        bdr_err_drop(err, "tried again with the reserve spent");
+        bdr_index_close(BDR_STEAL(r->index));
+        free(BDR_STEAL(r->index_dir));
+        err = repo_ready(r, opt);
+    }
+    BDR_TRY(err);
     *out = BDR_STEAL(r);
     return NULL;
 }

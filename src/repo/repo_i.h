@@ -22,6 +22,7 @@ struct bdr_repo {
     enum bdr_codec codec;
     int level;
     bool sealed, read_only;
+    bool second_used; /* a second copy of config or a key had to be read: a writer heals the first */
     struct bdr_secret master, id_key, pack_key; /* when sealed */
     json_t *config;                             /* owned */
     struct bdr_pack_env env;
@@ -57,7 +58,7 @@ struct bdr_key_options {
     const char *passphrase_file, *key_file;
 };
 bdr_ret bdr_keys_open(struct bdr_store *store, const uint8_t repo_id[16], const json_t *config,
-                      const char *passphrase_file, const char *key_file, struct bdr_secret *out);
+                      const char *passphrase_file, const char *key_file, struct bdr_secret *out, bool *out_second);
 bdr_ret bdr_keys_wrap(struct bdr_store *store, const uint8_t repo_id[16], const struct bdr_secret *master,
                       const char *passphrase_file, const char *key_file, const char *label, char out_id[33]);
 bdr_ret bdr_keys_check(const struct bdr_secret *master, char out_hex[33]);

@@ -18,7 +18,9 @@
 #include "bdr/point.h"
 #include "presence.h"
 #include "reader.h"
+#include "reserve.h"
 #include "session_i.h"
+#include "twice.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -257,6 +259,8 @@ struct bdr_err *bdr_session_begin(struct bdr_repo *repo, const struct bdr_sessio
     BDR_TRY(bdr_queue_new(SESSION_PACKS_WAITING, UINT64_MAX, &s->full));
     snprintf(purpose, sizeof(purpose), "backup of host %.100s", opt->host ? opt->host : "-");
     BDR_TRY(bdr_presence_begin(repo, opt->host ? purpose : "maintenance", &s->presence));
+    bdr_twice_tend(repo, s->presence.id);
+    bdr_reserve_make(repo);
     /* Only now, with the session visible to prune, is what the index says safe to refer to. */
     BDR_TRY(bdr_condemned_load(repo, &s->condemned));
     BDR_TRY(bdr_repo_sync(repo, NULL, NULL));

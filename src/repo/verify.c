@@ -12,6 +12,7 @@
 #include "node.h"
 #include "presence.h"
 #include "reader.h"
+#include "twice.h"
 #include "verify.h"
 #include <stdio.h>
 #include <string.h>
@@ -440,6 +441,12 @@ static struct bdr_err *verify_point(struct verify *v, const struct bdr_point_inf
     return NULL;
 }
 
+static struct bdr_err *verify_bad_copy(void *ctx, const char *key, bool can_heal, struct bdr_err *err)
+{
+    (void)can_heal;
+    return verify_bad_object(ctx, key, err);
+}
+
 /* A manifest as it lies in the store, not as the cache remembers it. */
 static struct bdr_err *verify_manifests(struct verify *v)
 {
@@ -469,17 +476,7 @@ static struct bdr_err *verify_manifests(struct verify *v)
                 bdr_err_drop(err, "removed meanwhile");
         }
     }
-    if (v->r->sealed) {
-        BDR_AUTO(mem) struct bdr_key_row *rows = NULL;
-        size_t n;
-        struct bdr_err *err = bdr_repo_keys(v->r, &rows, &n);
-
-        if (err && err->code != BDR_CORRUPT && err->code != BDR_INVAL)
-            return err;
-        if (err)
-            BDR_TRY(verify_bad_object(v, "keys", err));
-    }
-    return NULL;
+    return bdr_twice_check(v->r, verify_bad_copy, v);
 }
 
 static void verify_bad_point(void *ctx, const char *key, struct bdr_err *err)

@@ -8,10 +8,9 @@
 #include "bdr/serve.h"
 #include "bdr/child.h"
 #include "bdr/clock.h"
+#include "bdr/osproc.h"
 #include "listen.h"
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,23 +51,11 @@ static void serve_args_free(struct serve_args *a)
 
 static void serve_plugin(const struct bdr_serve_spec *spec, struct serve_args *a)
 {
-    char exe[PATH_MAX], path[PATH_MAX + 64];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    BDR_AUTO(mem) char *path = NULL;
+    struct bdr_err *err = spec->plugin ? NULL : bdr_os_beside(serve_beside, BDR_COUNT(serve_beside), &path);
 
-    if (spec->plugin) {
-        serve_arg(a, "%s", spec->plugin);
-        return;
-    }
-    for (size_t i = 0; n > 0 && i < BDR_COUNT(serve_beside); i++) {
-        exe[n] = 0;
-        snprintf(path, sizeof(path), "%s/%s", dirname(exe), serve_beside[i]);
-        n = readlink("/proc/self/exe", exe, sizeof(exe) - 1); /* dirname cut it */
-        if (!access(path, R_OK)) {
-            serve_arg(a, "%s", path);
-            return;
-        }
-    }
-    serve_arg(a, "bdr-nbd"); /* nbdkit looks into its own folder */
+    bdr_err_drop(err, "nbdkit looks into its own folder");
+    serve_arg(a, "%s", spec->plugin ? spec->plugin : path ? path : "bdr-nbd");
 }
 
 static struct bdr_err *serve_argv(const struct bdr_serve_spec *spec, struct serve_args *a)

@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BDR_AUTO(store) struct bdr_store *st = NULL;
     BDR_AUTO(buf) struct bdr_buf raw = {0};
     struct bdr_secret master;
+    bool second = false;
     struct bdr_err *err;
     json_t *config = json_pack("{ss}", "key_check", "00112233445566778899aabbccddeeff");
 
@@ -32,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!err)
         err = bdr_store_put(st, "keys/b", data, size, BDR_PUT_REPLACE);
     if (!err)
-        err = bdr_keys_open(st, id, config, NULL, path, &master);
+        err = bdr_keys_open(st, id, config, NULL, path, &master, &second);
     BDR_ASSERT(err);
     bdr_err_drop(err, "no input opens it");
     json_decref(config);

@@ -22,6 +22,7 @@ struct bdr_child {
     pid_t pid;
     int pidfd, err_fd;
     int status; /* -1: runs */
+    bool untrusted;
     char *name; /* for messages */
     size_t len; /* of the unfinished line in `line` */
     char line[512], said[512];
@@ -51,8 +52,8 @@ static char *child_find(const char *name)
     return NULL;
 }
 
-/* The environment with LISTEN_* and the variable of `extra` replaced. Caller frees the array, not the strings. */
-static char **child_env(const char *extra, char *listen_fds, char *listen_pid)
+/* The environment with LISTEN_* and the variable of `extra` replaced; `bare`: an empty one. Caller frees the array, not the strings. */
+static char **child_env(bool bare, const char *extra, char *listen_fds, char *listen_pid)
 {
     size_t n = 0, k = 0, name = extra ? (size_t)(strchr(extra, '=') - extra) + 1 : 0;
     char **env;
@@ -60,8 +61,8 @@ static char **child_env(const char *extra, char *listen_fds, char *listen_pid)
     while (environ[n])
         n++;
     env = calloc(n + 4, sizeof(*env));
-    if (!env)
-        return NULL;
+    if (!env || bare)
+        return env;
     for (size_t i = 0; i < n; i++)
         if (strncmp(environ[i], "LISTEN_", 7) && !(name && !strncmp(environ[i], extra, name)))
             env[k++] = environ[i];
@@ -102,6 +103,8 @@ static void child_exec(const char *path, const struct bdr_child_spec *spec, int 
     for (size_t i = 0; i < spec->n_fds; i++)
         if (dup2(moved[i], CHILD_FIRST_FD + (int)i) < 0)
             _exit(127);
+    if (spec->untrusted) /* whatever was left open without O_CLOEXEC is none of its business */
+        (void)close_range((unsigned)(CHILD_FIRST_FD + spec->n_fds), ~0u, 0);
     execve(path, (char *const *)(uintptr_t)spec->argv, env);
     _exit(127);
 }
@@ -133,11 +136,12 @@ struct bdr_err *bdr_child_start(const struct bdr_child_spec *spec, struct bdr_ch
     if (!path)
         BDR_FAIL(BDR_NOTFOUND, ENOENT, "the program '%s' is not in PATH; install it", spec->argv[0]);
     snprintf(listen_fds, sizeof(listen_fds), "LISTEN_FDS=%zu", spec->n_fds);
-    env = child_env(spec->env, spec->n_fds ? listen_fds : NULL, listen_pid);
+    env = child_env(spec->untrusted, spec->env, spec->n_fds ? listen_fds : NULL, listen_pid);
     BDR_NOMEM_IF_NULL(env);
     c = calloc(1, sizeof(*c));
     BDR_NOMEM_IF_NULL(c);
-    *c = (struct bdr_child){.pidfd = -1, .err_fd = -1, .status = -1, .name = strdup(spec->argv[0])};
+    *c = (struct bdr_child){.pidfd = -1, .err_fd = -1, .status = -1, .untrusted = spec->untrusted,
+                            .name = strdup(spec->argv[0])};
     if (!c->name || pipe2(pipe_fd, O_CLOEXEC | O_NONBLOCK)) {
         child_free(c);
         BDR_FAIL_ERRNO("making a pipe for %s", spec->argv[0]);
@@ -162,7 +166,8 @@ static void child_line(struct bdr_child *c)
     c->line[c->len] = 0;
     if (c->len) {
         memcpy(c->said, c->line, c->len + 1);
-        BDR_LOG(WARN, "child.says", F_STR("program", c->name), F_STR("line", c->line));
+        if (!c->untrusted)
+            BDR_LOG(WARN, "child.says", F_STR("program", c->name), F_STR("line", c->line));
     }
     c->len = 0;
 }
@@ -240,7 +245,7 @@ void bdr_child_stop(struct bdr_child *c, uint64_t grace_ms)
     if (!c)
         return;
     bdr_err_drop(bdr_child_poll(c, grace_ms, NULL, &ended), "no token: cannot fail");
-    if (!ended) {
+    if (!ended && !c->untrusted) {
         kill(c->pid, SIGTERM);
         bdr_err_drop(bdr_child_poll(c, CHILD_TERM_MS, NULL, &ended), "no token: cannot fail");
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 struct bdr_err *bdr_os_pread(int fd, const char *name, void *buf, size_t len, uint64_t off)
 {
@@ -91,6 +92,16 @@ struct bdr_err *bdr_os_fsync_dir(const char *path)
         BDR_FAIL_ERRNO("opening folder %s", path);
     if (fsync(fd))
         BDR_FAIL_ERRNO("syncing folder %s", path);
+    return NULL;
+}
+
+struct bdr_err *bdr_os_room(const char *path, uint64_t *out_bytes)
+{
+    struct statvfs vfs;
+
+    if (statvfs(path, &vfs))
+        BDR_FAIL_ERRNO("looking at the file system of %s", path);
+    *out_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
     return NULL;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bdr/osfile.h"
 #include "bdr/osproc.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Field 22 of /proc/PID/stat: start time in clock ticks since boot (proc(5)); 0 when there is no such process. */
 static unsigned long long proc_start(long pid)
@@ -66,4 +68,32 @@ struct bdr_err *bdr_os_process_alive(const char *name, bool *out_known, bool *ou
     *out_known = true;
     *out_alive = !strcmp(boot, want_boot) && proc_start(pid) == start;
     return NULL;
+}
+
+struct bdr_err *bdr_os_beside(const char *const *names, size_t n, char **out)
+{
+    char exe[4096];
+    ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    char *slash;
+
+    if (len < 0)
+        BDR_FAIL_ERRNO("looking where this program lies");
+    exe[len] = 0;
+    slash = strrchr(exe, '/');
+    if (slash)
+        *slash = 0;
+    for (size_t i = 0; i < n; i++) {
+        BDR_AUTO(mem) char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", exe, names[i]) < 0) {
+            path = NULL;
+            BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+        }
+        if (!access(path, R_OK)) {
+            *out = BDR_STEAL(path);
+            return NULL;
+        }
+    }
+    BDR_FAIL(BDR_NOTFOUND, 0, "'%s' is not beside the program in %s; is the installation complete?",
+             strrchr(names[0], '/') ? strrchr(names[0], '/') + 1 : names[0], exe);
 }

@@ -121,7 +121,8 @@ static struct bdr_err *run_mount(char **argv)
     BDR_AUTO(repo) struct bdr_repo *repo = NULL;
 
     BDR_TRY(bdr_repo_open(argv[0], &ro, &repo));
-    return bdr_mount_run(&(struct bdr_mount_spec){.repo = repo, .mountpoint = argv[1], .ready = mount_ready}, &cancel);
+    return bdr_mount_run(&(struct bdr_mount_spec){.repo = repo, .mountpoint = argv[1], .parts_reader = PARTS_READER, .ready = mount_ready},
+                         &cancel);
 }
 
 int main(int argc, char **argv)

@@ -46,7 +46,8 @@ bool engine_is_same(struct bdr_repo *repo, const char *point, const char *image)
 
 /* Runs a program and waits; its exit status, 128 + signal when it was killed. */
 int engine_run(const char *const *argv);
-void engine_copy(const char *from, const char *to); /* a folder, whole; `to` does not exist or is replaced */
+void engine_copy(const char *from, const char *to); /* a folder or file, whole; `to` does not exist or is replaced */
+void engine_remove(const char *path);               /* likewise; gone already is fine */
 /* Regular files below `dir`, sorted, as paths relative to it. The caller frees with engine_files_free. */
 struct engine_files {
     char (*name)[160];

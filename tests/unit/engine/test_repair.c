@@ -23,25 +23,6 @@ struct scene {
     char a[33], b[33];
 };
 
-static void shell(const char *const *argv)
-{
-    pid_t pid = fork();
-    int status = -1;
-
-    if (pid == 0) {
-        execvp(argv[0], (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    waitpid(pid, &status, 0);
-    assert_int_equal(status, 0);
-}
-
-static void copy_tree(const char *from, const char *to)
-{
-    shell((const char *const[]){"rm", "-rf", to, NULL});
-    shell((const char *const[]){"cp", "-a", "--sparse=always", from, to, NULL});
-}
-
 /* Key files: deriving a key from a passphrase takes a tenth of a second each time, on purpose. */
 static struct bdr_repo *open_at(const struct scene *s, const char *url)
 {
@@ -95,17 +76,17 @@ static void scene_make(struct scene *s, struct engine *e, bool encrypt, uint64_t
     init_at(s, s->second, !encrypt, 2 * BLOCK);
     repo = open_first(s);
     memcpy(s->a, engine_backup(repo, s->disk, "web1", NULL).point_id, 33);
-    copy_tree(s->disk, s->v1);
+    engine_copy(s->disk, s->v1);
     engine_scribble(s->disk, size / 3, 500000, 99);
     engine_scribble(s->disk, size - 100000, 100000, 98);
     memcpy(s->b, engine_backup(repo, s->disk, "web1", NULL).point_id, 33);
-    copy_tree(s->disk, s->v2);
+    engine_copy(s->disk, s->v2);
     other = open_second(s);
     engine_ok(bdr_copy_point(repo, s->a, other, &(struct bdr_copy_options){0}, &r));
     engine_ok(bdr_copy_point(repo, s->b, other, &(struct bdr_copy_options){0}, &r));
     bdr_repo_close(repo);
     bdr_repo_close(other);
-    copy_tree(e->repo, s->pristine);
+    engine_copy(e->repo, s->pristine);
 }
 
 enum from { FROM_NOBODY = 0, FROM_DISK = 1, FROM_SECOND = 2 };
@@ -176,7 +157,7 @@ static void forget_index(const struct scene *s)
     char path[160];
 
     snprintf(path, sizeof(path), "%s/index", s->e->repo);
-    shell((const char *const[]){"rm", "-rf", path, NULL});
+    engine_remove(path);
 }
 
 /* ---- every kind of damage ---- */
@@ -192,7 +173,7 @@ static void every_damage(void **state, bool encrypt)
                 struct bdr_heal_result dry, r;
                 struct health h;
 
-                copy_tree(s.pristine, s.e->repo);
+                engine_copy(s.pristine, s.e->repo);
                 assert_true(harm_packs(s.e->repo, (enum harm_class)cls, (enum harm_how)how, 1) > 0);
                 if (no_index)
                     forget_index(&s);
@@ -335,7 +316,7 @@ static void test_repair__copy_moved_disks_and_grown_ones__still_heal(void **stat
     assert_true(harm_packs(s.e->repo, HARM_DATA, HARM_ZERO, 1) > 0);
     /* Under another name, so another identity, and larger by now. */
     assert_int_equal(rename(s.v1, s.disk), 0);
-    copy_tree(s.disk, s.v1);
+    engine_copy(s.disk, s.v1);
     assert_int_equal(truncate(s.disk, 64 * MIB), 0);
     r = repair(&s, FROM_DISK, false);
     assert_true(r.healed_blocks > 100 && r.n_left > 0);
@@ -451,14 +432,14 @@ static void ended(void **state, bool encrypt, enum harm_how how, enum bdr_fault_
 
     scene_make(&s, *state, encrypt, 3 * MIB + 4096);
     assert_true(harm_packs(s.e->repo, HARM_DATA, how, 1) > 0);
-    copy_tree(s.e->repo, s.pristine);
+    engine_copy(s.e->repo, s.pristine);
     was = verify(&s);
     for (bool more = true; more; at += 1 + at / 4) {
         struct bdr_prune_result p;
         struct bdr_heal_result r;
         struct bdr_repo *repo;
 
-        copy_tree(s.pristine, s.e->repo);
+        engine_copy(s.pristine, s.e->repo);
         more = interrupted(&s, at, kind);
         assert_true(verify(&s).damage <= was.damage);
         if (at % 2) { /* a prune between must not make it worse either; damage may keep it from running at all */

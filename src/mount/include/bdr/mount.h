@@ -20,6 +20,7 @@ struct bdr_mount_spec {
     const char *mountpoint;   /* an empty folder */
     bool allow_other;         /* other users may read too; without it only who mounts */
     uint32_t threads;         /* requests answered at once; 0: 8 */
+    const char *parts_reader; /* path of bdr-parts; NULL: beside the program */
     uint64_t cache_bytes;     /* decoded blocks kept for each open disk; 0: 32 MiB */
     void (*ready)(void *ctx); /* called once when the files are there. May be NULL */
     void *ready_ctx;

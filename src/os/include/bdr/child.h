@@ -17,6 +17,7 @@ struct bdr_child_spec {
     const int *fds;          /* passed as descriptors 3, 4, ... by the socket activation protocol */
     size_t n_fds;            /* at most BDR_CHILD_FDS */
     const char *env;         /* one "NAME=value" for the program, or NULL */
+    bool untrusted;          /* it gets no environment at all, what it says is not logged, and stop kills it at once */
 };
 #define BDR_CHILD_FDS 8
 

@@ -10,6 +10,8 @@ bdr_ret bdr_os_write(int fd, const char *name, const void *buf, size_t len);
 /* Creates `path` and its parents, mode 0700; there already is fine. */
 bdr_ret bdr_os_mkdirs(const char *path);
 bdr_ret bdr_os_fsync_dir(const char *path);
+/* Bytes that this process may still write to the file system of `path`; a quota may say less. */
+bdr_ret bdr_os_room(const char *path, uint64_t *out_bytes);
 /* At most `max` bytes of a small file; NUL behind; caller frees. RANGE when larger. */
 bdr_ret bdr_os_read_file(const char *path, size_t max, char **out, size_t *out_len);
 /* Kernel random bytes. */

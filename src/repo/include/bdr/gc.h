@@ -25,10 +25,11 @@ struct bdr_prune_result {
     uint64_t packs, packs_removed, packs_rewritten, packs_waiting;
     uint64_t bytes_before, bytes_freed;         /* of packs; freed is what the repository is smaller by */
     uint64_t bytes_waiting;                     /* condemned, but an open session may refer to them */
+    uint64_t packs_no_room;                     /* half-dead, but their live blocks do not fit anywhere else */
     uint64_t sessions_open;
     uint64_t leftovers;                         /* temporary objects of crashed writers removed */
 };
-/* BUSY when another prune runs; CORRUPT when a visible point's map can't be read (nothing is removed then). */
+/* Works on a full disk, as far as the reserve (or what else is free) lets it. BUSY when another prune runs; CORRUPT when a visible point's map can't be read (nothing is removed then). */
 bdr_ret bdr_prune(struct bdr_repo *repo, const struct bdr_prune_options *opt, struct bdr_prune_result *out);
 
 /* ---- retention ---- */

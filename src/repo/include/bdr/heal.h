@@ -41,9 +41,10 @@ struct bdr_heal_result {
     uint64_t packs_replaced, packs_set_aside; /* of them: gone; kept as damaged/<name>, which nobody reads */
     uint64_t packs_waiting;                   /* of them: can't go before the open sessions have ended */
     uint64_t moved_blocks;                    /* good blocks saved out of bad packs */
+    uint64_t objects_healed;                  /* besides packs: config, keys, manifests; told by verify, fine now */
     struct bdr_heal_place *place;             /* owned; by point, disk, offset */
     size_t n_place, n_left;                   /* n_left of them are not healed */
-    char (*bad_objects)[256];                 /* owned; what is wrong besides packs and can't be healed */
+    char (*bad_objects)[256];                 /* owned; what is wrong besides packs and is not healed */
     size_t n_bad;
 };
 /*

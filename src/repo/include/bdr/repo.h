@@ -24,6 +24,7 @@ struct bdr_repo_options {
     const char *key_file;        /* or NULL */
     const char *cache_dir;       /* index of non-local stores; NULL: $XDG_CACHE_HOME/bdr or ~/.cache/bdr */
     bool read_only;
+    bool to_free;                /* to free space: on a full disk the reserve may be spent on opening already */
     bool fresh_index;            /* throw the local index away first (rebuild): nobody else may use it */
     const struct bdr_cancel *cancel;
 };
@@ -92,16 +93,17 @@ struct bdr_repo_facts {
 bdr_ret bdr_repo_facts(struct bdr_repo *repo, struct bdr_repo_facts *out);
 
 /* Keys of an encrypted repository. */
+#define BDR_KEY_DAMAGED "damaged"
 struct bdr_key_row {
     char id[33];
-    char type[16]; /* "passphrase", "keyfile" */
+    char type[16]; /* "passphrase", "keyfile", or BDR_KEY_DAMAGED: no copy of it can be read */
     char label[64];
     int64_t created_ms;
 };
 bdr_ret bdr_repo_keys(struct bdr_repo *repo, struct bdr_key_row **out, size_t *out_n);
 bdr_ret bdr_repo_key_add(struct bdr_repo *repo, const char *passphrase_file, const char *key_file, const char *label,
                          char out_id[33]);
-/* Refuses to remove the last one. */
+/* Both copies are gone when it returns. Refuses to remove the last one that is whole. BUSY: somebody changes keys. */
 bdr_ret bdr_repo_key_remove(struct bdr_repo *repo, const char *id);
 /* The recovery kit: text that opens the repository without any passphrase (--key-file KIT). Caller frees and guards. */
 bdr_ret bdr_repo_key_export(struct bdr_repo *repo, char **out);
