@@ -45,6 +45,13 @@ archive_lists() { # SUITE: fetches its list of packages, once a day
     archive_apt "$1" apt-get update && touch "$dir/fresh"
 }
 
+archive_closure() { # SUITE PACKAGE...: their names and those of all they depend on
+    local suite=$1
+    shift
+    archive_lists "$suite" >&2 || return 1
+    archive_apt "$suite" apt-get --simulate install "$@" | awk '$1 == "Inst" { print $2 }'
+}
+
 archive_get() { # SUITE FOLDER PACKAGE...: those packages' files, without what they depend on
     local suite=$1 into=$2 debs
     shift 2
@@ -52,7 +59,9 @@ archive_get() { # SUITE FOLDER PACKAGE...: those packages' files, without what t
     mkdir -p "$into"
     debs=$(mktemp -d "$GUEST_CACHE/debs.XXXXXX") || return 1
     (cd "$debs" && archive_apt "$suite" apt-get download "$@" >&2) &&
-        for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$into" || break; done
+        for deb in "$debs"/*.deb; do # /bin may be a link to usr/bin in there: it stays one
+            dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --no-same-owner -C "$into" || break
+        done
     local rc=$?
     rm -r "$debs"
     return $rc
