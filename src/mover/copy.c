@@ -168,7 +168,7 @@ static void copy_meter_reset(struct bdr_backup_meter *m)
 {
     atomic_uint_fast64_t *const all[] = {&m->total_bytes,   &m->done_bytes, &m->read_bytes,   &m->zero_bytes,
                                          &m->changed_bytes, &m->new_bytes,  &m->stored_bytes, &m->unreadable_bytes,
-                                         &m->audited_blocks, &m->audit_misses, &m->healed_bytes};
+                                         &m->audited_blocks, &m->audit_misses, &m->healed_bytes, &m->pass};
 
     for (size_t i = 0; i < BDR_COUNT(all); i++)
         atomic_store(all[i], 0);

@@ -39,7 +39,9 @@ struct pass {
     uint64_t audit_skip; /* unchanged blocks to pass over before the next sample */
     double audit_rate;   /* samples a block */
     uint64_t seed;
-    pthread_mutex_t lock; /* guards the ranges */
+    struct pass_bad old; /* ranges of the pass before that this one has not come by yet */
+    size_t old_at;
+    pthread_mutex_t lock; /* guards out */
     struct pass_result *out;
 };
 
@@ -53,21 +55,87 @@ BDR_AUTO_DEFINE(item, struct pass_item *, item_free)
 
 /* ---- workers ---- */
 
+void pass_bad_free(struct pass_bad *bad)
+{
+    free(bad->at);
+    *bad = (struct pass_bad){0};
+}
+
+/* Needs p->lock while workers run. */
+static void bad_add(struct pass_bad *bad, uint64_t off, uint64_t len)
+{
+    bad->bytes += len;
+    if (bad->n && bad->at[bad->n - 1].off + bad->at[bad->n - 1].len == off) {
+        bad->at[bad->n - 1].len += len;
+        return;
+    }
+    if (bad->n == bad->cap && bad->cap < PASS_RANGES_MAX) {
+        size_t cap = BDR_MAX(2 * bad->cap, (size_t)64);
+        struct pass_range *more = reallocarray(bad->at, cap, sizeof(*more));
+
+        if (more) {
+            bad->at = more;
+            bad->cap = cap;
+        }
+    }
+    if (bad->n < bad->cap) {
+        bad->at[bad->n++] = (struct pass_range){off, len};
+    } else {
+        bad->unlisted++;
+        bad->unlisted_bytes += len;
+    }
+}
+
 static void pass_bad(struct pass *p, uint64_t off, uint64_t len)
 {
-    struct pass_result *r = p->out;
-
     atomic_fetch_add(&p->spec->meter->unreadable_bytes, len);
     pthread_mutex_lock(&p->lock);
-    r->bad_bytes += len;
-    r->bad_count++;
-    if (r->bad_n && r->bad[r->bad_n - 1].off + r->bad[r->bad_n - 1].len == off) {
-        r->bad[r->bad_n - 1].len += len;
-        r->bad_count--;
-    } else if (r->bad_n < PASS_RANGES_MAX) {
-        r->bad[r->bad_n++] = (struct pass_range){off, len};
-    }
+    bad_add(&p->out->bad, off, len);
     pthread_mutex_unlock(&p->lock);
+}
+
+static int range_cmp(const void *a, const void *b)
+{
+    const struct pass_range *x = a, *y = b;
+
+    return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Sorted, and neighbours as one. */
+static void bad_tidy(struct pass_bad *bad)
+{
+    size_t n = 0;
+
+    if (!bad->n)
+        return;
+    qsort(bad->at, bad->n, sizeof(*bad->at), range_cmp);
+    for (size_t i = 1; i < bad->n; i++) {
+        if (bad->at[n].off + bad->at[n].len == bad->at[i].off)
+            bad->at[n].len += bad->at[i].len;
+        else
+            bad->at[++n] = bad->at[i];
+    }
+    bad->n = n + 1;
+}
+
+/* [lo, hi) is read again or zero: what the pass before said of it counts no more, what it said of before lo goes on to count. */
+static void pass_forget(struct pass *p, uint64_t lo, uint64_t hi)
+{
+    while (p->old_at < p->old.n && p->old.at[p->old_at].off < hi) {
+        struct pass_range *r = &p->old.at[p->old_at];
+        uint64_t end = r->off + r->len;
+
+        if (r->off < lo) {
+            pthread_mutex_lock(&p->lock);
+            bad_add(&p->out->bad, r->off, BDR_MIN(end, lo) - r->off);
+            pthread_mutex_unlock(&p->lock);
+        }
+        if (end > hi) {
+            *r = (struct pass_range){hi, end - hi};
+            return;
+        }
+        p->old_at++;
+    }
 }
 
 /* Reads what can be read in ever smaller pieces; the rest becomes zeros and is recorded. */
@@ -126,13 +194,15 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
     if (fresh && same)
         atomic_fetch_add(&m->healed_bytes, len);
     if (it->audit) {
+        bool miss = !same && !bdr_source_touched(p->spec->src, block * p->block_bytes, len);
+
         atomic_fetch_add(&m->audited_blocks, 1);
         pthread_mutex_lock(&p->lock);
         p->out->audited++;
-        p->out->misses += !same;
+        p->out->misses += miss;
         pthread_mutex_unlock(&p->lock);
         /* One line tells it; a broken tracker may miss thousands. */
-        if (!same && atomic_fetch_add(&m->audit_misses, 1) == 0)
+        if (miss && atomic_fetch_add(&m->audit_misses, 1) == 0)
             BDR_LOG(ERROR, "backup.tracker-miss", F_STR("disk", p->spec->info.identity),
                     F_U64("offset", block * p->block_bytes));
     }
@@ -188,6 +258,7 @@ static struct bdr_err *feed_run(struct pass *p, uint64_t first, uint32_t count, 
     BDR_AUTO(item) struct pass_item *it = calloc(1, sizeof(*it));
 
     BDR_NOMEM_IF_NULL(it);
+    pass_forget(p, first * p->block_bytes, (first + count) * p->block_bytes);
     it->first = first;
     it->count = count;
     it->audit = audit;
@@ -283,6 +354,7 @@ static struct bdr_err *feed_zero(struct pass *p, uint64_t off, uint64_t len)
     if (first < end) {
         BDR_TRY(feed_gap(p, first));
         BDR_TRY(bdr_map_zero(p->map, first, end - first));
+        pass_forget(p, first * p->block_bytes, end * p->block_bytes);
         p->next = end;
         atomic_fetch_add(&p->spec->meter->done_bytes, BDR_MIN(end * p->block_bytes, p->size) - first * p->block_bytes);
     }
@@ -304,13 +376,6 @@ static struct bdr_err *pass_feed(struct pass *p)
                                p->spec->mode == BDR_MAP_DELTA ? BDR_EXTENTS_CHANGED : BDR_EXTENTS_ALL, 0, p->size,
                                feed_extent, p));
     return feed_gap(p, p->blocks);
-}
-
-static int range_cmp(const void *a, const void *b)
-{
-    const struct pass_range *x = a, *y = b;
-
-    return x->off < y->off ? -1 : x->off > y->off;
 }
 
 static struct bdr_err *pass_go(struct pass *p)
@@ -335,17 +400,15 @@ static struct bdr_err *pass_go(struct pass *p)
     return err;
 }
 
-struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *out)
+struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *r)
 {
-    struct pass p = {.spec = spec, .out = out, .size = spec->info.size_bytes};
+    struct pass p = {.spec = spec, .out = r, .size = spec->info.size_bytes};
     BDR_AUTO(map) struct bdr_map *map = NULL;
     BDR_AUTO(queue) struct bdr_queue *queue = NULL;
     struct bdr_err *err;
 
     p.block_bytes = bdr_repo_block_bytes(bdr_session_repo(spec->session));
     p.blocks = bdr_blocks_of(p.size, p.block_bytes);
-    *out = (struct pass_result){.bad = calloc(PASS_RANGES_MAX, sizeof(*out->bad))};
-    BDR_NOMEM_IF_NULL(out->bad);
     BDR_TRY(bdr_os_random(&p.seed, sizeof(p.seed)));
     p.seed |= 1;
     p.audit_rate = spec->audit_pct / 100;
@@ -356,11 +419,19 @@ struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *out)
     BDR_TRY(bdr_queue_new(2 * (size_t)spec->workers, UINT64_MAX, &queue));
     p.map = map;
     p.queue = queue;
+    if (spec->mode == BDR_MAP_DELTA)
+        p.old = r->bad;
+    else
+        pass_bad_free(&r->bad);
+    r->bad = (struct pass_bad){.unlisted = p.old.unlisted, .unlisted_bytes = p.old.unlisted_bytes, .bytes = p.old.unlisted_bytes};
+    r->audited = r->misses = 0;
     pthread_mutex_init(&p.lock, NULL);
     err = pass_go(&p);
+    pass_forget(&p, UINT64_MAX, UINT64_MAX);
+    pass_bad_free(&p.old);
     pthread_mutex_destroy(&p.lock);
     BDR_TRY(err);
-    BDR_TRY(bdr_map_finish(map, &out->root, &out->zero));
-    qsort(out->bad, out->bad_n, sizeof(*out->bad), range_cmp);
+    BDR_TRY(bdr_map_finish(map, &r->root, &r->zero));
+    bad_tidy(&r->bad);
     return NULL;
 }

@@ -64,7 +64,8 @@ static void test_info__sane(void **state)
     assert_in_range(info.max_inflight, 1, 1024);
     assert_in_range(strlen(info.identity), 1, sizeof(info.identity) - 1);
     assert_true(!strcmp(info.consistency, "crash") || !strcmp(info.consistency, "filesystem") ||
-                !strcmp(info.consistency, "application"));
+                !strcmp(info.consistency, "application") || !strcmp(info.consistency, "inconsistent"));
+    assert_true(info.driver[0]);
     assert_int_equal(info.has_changes, suite.disk.base != NULL);
     if (suite.disk.holes)
         assert_true(info.knows_allocation);

@@ -13,7 +13,8 @@ struct bdr_live_options {
     uint32_t freezes_max;    /* attempts before settling for less. 0: 3 */
     uint32_t passes_max;     /* over what changed. 0: 16 */
     uint64_t capture_bytes;  /* locked memory for what is read in the window. 0: 256 MiB */
-    const char *pre_freeze, *post_freeze; /* programs, run without a shell and arguments; NULL: none */
+    const char *pre_freeze, *post_freeze; /* programs, run without a shell and arguments, around each attempt; NULL: none.
+                                             BDR_FREEZE in their environment: "begin"; "done" or "failed" */
     uint32_t script_ms;      /* each; 0: 60000 */
     bool throttle;           /* writers may be slowed down when the load does not converge */
     bool no_freeze;          /* never stop a file system; the point is labelled accordingly */

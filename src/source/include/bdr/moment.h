@@ -20,15 +20,15 @@
 enum bdr_moment_step { BDR_MOMENT_PASS, BDR_MOMENT_FINAL };
 
 struct bdr_moment_report {
-    char consistency[16];     /* "application", "filesystem", "crash", or "inconsistent": not of one moment */
-    char note[240];           /* why it is not better, in words; empty when it could not be */
-    int64_t time_ms;          /* wall clock of the moment */
-    uint32_t passes;          /* next() calls */
-    uint32_t freezes;         /* attempts */
-    uint32_t window_ms;       /* how long the file systems stood still, the successful time */
-    uint32_t filesystems;     /* that were frozen */
-    uint64_t captured_bytes;  /* read in the window */
-    bool throttled;           /* writers were slowed down to get there */
+    char consistency[16];    /* "application", "filesystem", "crash", or "inconsistent": not of one moment */
+    char note[240];          /* why it is not better, in words; empty when it could not be */
+    int64_t time_ms;         /* wall clock of the moment */
+    uint32_t passes;         /* next() calls */
+    uint32_t freezes;        /* attempts */
+    uint32_t window_ms;      /* how long the file systems stood still, the successful time */
+    uint32_t filesystems;    /* that were frozen */
+    uint64_t captured_bytes; /* read in the window */
+    bool throttled;          /* writers were slowed down to get there */
 };
 
 struct bdr_moment;
@@ -37,11 +37,12 @@ struct bdr_moment_driver {
     struct bdr_err *(*next)(struct bdr_moment *m, enum bdr_moment_step *out);
     /* Valid after FINAL. */
     void (*report)(struct bdr_moment *m, struct bdr_moment_report *out);
-    /* The point is durable, or was given up: the post script learns which. */
+    /* The point is durable, or was given up. Everything is thawed; the sources are read no more. */
     void (*close)(struct bdr_moment *m);
 };
 struct bdr_moment {
     const struct bdr_moment_driver *drv;
+    uint32_t unit_bytes; /* the copy engine sets it before pass 0: in the last pass it reads whole units of this, at multiples */
 };
 
 /*
