@@ -2,6 +2,7 @@
 /* begin.c - what a moment needs before the first pass: what lies on the disks, a freezer, the first cut. */
 #include "bdr/clock.h"
 #include "bdr/log.h"
+#include "bdr/priority.h"
 #include "disk.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +59,9 @@ static struct bdr_err *begin_freezer(struct live_moment *m)
     }
     if (!m->mounts)
         return NULL;
+    bdr_os_hurry(); /* whoever watches over a freeze must not wait its turn */
     err = bdr_freezer_start(mounts, m->mounts, &m->freezer);
+    bdr_os_idle_again();
     if (err && (err->code == BDR_CANCELLED || err->code == BDR_NOMEM))
         return err;
     if (err)

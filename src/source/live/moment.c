@@ -8,6 +8,7 @@
  */
 #include "bdr/clock.h"
 #include "bdr/log.h"
+#include "bdr/priority.h"
 #include "disk.h"
 #include "predict.h"
 #include <stdio.h>
@@ -103,7 +104,9 @@ static struct bdr_err *moment_freeze(struct live_moment *m, enum live_outcome *o
     *out = LIVE_AGAIN;
     m->freezes_left--;
     BDR_TRY(live_script_pre(m));
+    bdr_os_hurry();
     err = live_window_frozen(m, out);
+    bdr_os_idle_again();
     post = live_script_post(m, !err && *out == LIVE_DONE);
     if (err && (err->code == BDR_CANCELLED || err->code == BDR_NOMEM))
         return bdr_err_first(err, post);
