@@ -213,9 +213,10 @@ static void freezer_thaw_one(struct bdr_freezer *f, size_t i)
         until = 0; /* the order lies there for when the ioctl comes back */
     if (freezer_ask(f, f->at[i].sock, FREEZER_THAW, until, &sys) == FREEZER_ANSWERED)
         return;
-    kill(f->at[i].pid, SIGCONT);
+    /* Ours first: continued, it would do the same at once, and the second to thaw can't tell since when it had not stood. */
     if (atomic_load(&f->shared->fs[i].state) == FREEZER_FROZEN)
         freezer_thaw_fs(f->shared, (int)i, f->at[i].fd, FREEZER_THAWED);
+    kill(f->at[i].pid, SIGCONT);
 }
 
 /* Keeper i is dead, so that no ioctl of its is under way. */

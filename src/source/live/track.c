@@ -132,8 +132,10 @@ static struct bdr_err *track_ensure(int disks_fd, const struct track_disk *d)
             bdr_err_text(err, trouble, sizeof(trouble));
         else
             track_map_foreign(old, d, trouble);
-        if (!trouble[0] && old->head->size_bytes == d->size_bytes)
+        if (!trouble[0] && old->head->size_bytes == d->size_bytes) {
+            __atomic_fetch_and(&old->head->cbt.state, ~(unsigned)TRACK_ENDED, __ATOMIC_SEQ_CST); /* a stop that died */
             return NULL;
+        }
         if (!trouble[0])
             return track_map_grow(disks_fd, old, d, &m);
     }

@@ -59,18 +59,41 @@ static struct bdr_err *pins_path(char out[PINS_PATH], const char *folder, const 
 
 /* ---- folder and lock ---- */
 
+/* Mounts bpffs where it belongs when nobody has; under a lock, or two of us would mount one over the other's pins. */
+static struct bdr_err *pins_mount(void)
+{
+    BDR_AUTO(fd) int fd = -1;
+    struct statfs fs;
+
+    for (unsigned waited = 0;; waited += 10) {
+        if (statfs(PINS_BPFFS, &fs))
+            BDR_FAIL_ERRNO("looking at %s", PINS_BPFFS);
+        if ((unsigned long)fs.f_type == BPF_FS_MAGIC)
+            return NULL;
+        if (fd >= 0)
+            break;
+        fd = open(PINS_BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+            close(bdr_fd_steal(&fd));
+            if (waited >= PINS_LOCK_MS)
+                BDR_FAIL(BDR_BUSY, 0, "somebody holds %s", PINS_BPFFS);
+            BDR_TRY(bdr_cancel_sleep(NULL, 10));
+        } else if (fd < 0) {
+            BDR_FAIL_ERRNO("opening %s", PINS_BPFFS);
+        }
+    }
+    if (mount("bpf", PINS_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME, "mode=0700"))
+        BDR_FAIL_ERRNO("mounting bpffs at %s", PINS_BPFFS);
+    return NULL;
+}
+
 static struct bdr_err *pins_make(void)
 {
     const char *folder = track_pins_folder();
-    struct statfs fs;
 
     if (strncmp(folder, PINS_BPFFS "/", strlen(PINS_BPFFS "/")))
         BDR_FAIL(BDR_INVAL, 0, "BDR_TRACK_PINS must be below %s", PINS_BPFFS);
-    if (statfs(PINS_BPFFS, &fs))
-        BDR_FAIL_ERRNO("looking at %s", PINS_BPFFS);
-    if ((unsigned long)fs.f_type != BPF_FS_MAGIC &&
-        mount("bpf", PINS_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME, "mode=0700"))
-        BDR_FAIL_ERRNO("mounting bpffs at %s", PINS_BPFFS);
+    BDR_TRY(pins_mount());
     return bdr_os_mkdirs(folder);
 }
 
