@@ -22,6 +22,7 @@ struct every {
     struct bdr_repo *repo;
     int64_t last_ms; /* the moment before; 0: none */
     uint64_t made, failed, partial, rpo_sum, rpo_n, rpo_max;
+    uint64_t lead_ms;  /* from the start of an incremental point to its moment */
     uint64_t delay_ms; /* after the next error */
     char trouble[512]; /* the last one */
 };
@@ -89,7 +90,7 @@ static struct bdr_err *every_failed(struct every *e, struct bdr_err *err, uint64
 /* One point; *out_wait_ms: until the next. */
 static struct bdr_err *every_point(struct every *e, uint64_t *out_wait_ms)
 {
-    uint64_t start = bdr_clock_mono_ms(), took, rpo = 0;
+    uint64_t start = bdr_clock_mono_ms(), took, age, rpo = 0;
     int64_t moment_ms = bdr_clock_wall_ms();
     struct bdr_backup_result r;
     struct bdr_err *err = backup_once(e->a, e->repo, e->host, NULL, NULL, &r);
@@ -109,8 +110,13 @@ static struct bdr_err *every_point(struct every *e, uint64_t *out_wait_ms)
     e->made++;
     e->partial += r.unreadable_bytes || !strcmp(r.consistency, "inconsistent");
     e->delay_ms = EVERY_DELAY_MS;
+    /* What counts is from moment to moment, so the next point starts a little before its moment is due. */
     took = bdr_clock_mono_ms() - start;
-    *out_wait_ms = e->a->every_ms > took ? e->a->every_ms - took : 0;
+    age = BDR_MIN((uint64_t)BDR_MAX(bdr_clock_wall_ms() - moment_ms, (int64_t)0), took);
+    if (!r.full)
+        e->lead_ms = took - age;
+    age += e->lead_ms;
+    *out_wait_ms = e->a->every_ms > age ? e->a->every_ms - age : 0;
     return NULL;
 }
 

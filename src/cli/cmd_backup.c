@@ -152,10 +152,10 @@ static const struct bdr_opt backup_opts[] = {
      .help = "For live: disks. How long their file systems may stand still; a watchdog lets them go after that "
              "whatever happens."},
     {.name = "pre-freeze", BDR_PATH(struct backup_args, pre_freeze), .metavar = "PROGRAM",
-     .help = "For live: disks. Run before the file systems are frozen, to bring applications to rest. It runs without a shell and "
-             "arguments; when it ends with 0 the point is called 'application'."},
+     .help = "For live: disks. Run before the file systems are frozen, to bring applications to rest, without a shell and "
+             "arguments. When it ends with 0 the point is called 'application'. It must be root's own."},
     {.name = "post-freeze", BDR_PATH(struct backup_args, post_freeze), .metavar = "PROGRAM",
-     .help = "For live: disks. Run when the file systems go on; BDR_FREEZE is 'done' or 'failed' in its environment."},
+     .help = "For live: disks. Run when the file systems go on; BDR_RESULT is 'ok' or 'failed' in its environment."},
     {.name = "script-timeout", BDR_DURATION(struct backup_args, script_ms), .def = "60s", .min = 1, .max = 3600000,
      .help = "How long each of these programs may take; then it is ended."},
     {.name = "no-freeze", BDR_FLAG(struct backup_args, no_freeze),

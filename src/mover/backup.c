@@ -139,8 +139,6 @@ static struct bdr_err *backup_rounds(struct backup *b)
     char *reason = b->out->reason;
     size_t room = sizeof(b->out->reason);
 
-    if (b->opt->moment)
-        b->opt->moment->unit_bytes = bdr_repo_block_bytes(b->repo);
     for (size_t i = 0; i < b->n; i++)
         BDR_TRY_FOR(rounds_first(&b->disk[i], b->opt, reason, room), "backing up %s", b->disk[i].spec.info.identity);
     do {
@@ -153,7 +151,7 @@ static struct bdr_err *backup_rounds(struct backup *b)
         atomic_fetch_add(&b->meter->pass, 1);
         atomic_store(&b->meter->done_bytes, 0);
         for (size_t i = 0; i < b->n; i++)
-            BDR_TRY_FOR(rounds_again(&b->disk[i], reason, room), "backing up %s", b->disk[i].spec.info.identity);
+            BDR_TRY_FOR(rounds_again(&b->disk[i], step == BDR_MOMENT_FINAL, reason, room), "backing up %s", b->disk[i].spec.info.identity);
     } while (step == BDR_MOMENT_PASS);
     bdr_moment_report(b->opt->moment, &b->out->moment);
     return NULL;

@@ -41,7 +41,8 @@ struct pass {
     uint64_t seed;
     struct pass_bad old; /* ranges of the pass before that this one has not come by yet */
     size_t old_at;
-    pthread_mutex_t lock; /* guards out */
+    struct pass_bad was; /* the same, as they were; only for a last pass */
+    pthread_mutex_t lock; /* guards out, and walks of the workers over extents */
     struct pass_result *out;
 };
 
@@ -209,6 +210,108 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
     return NULL;
 }
 
+/* ---- blocks of which only a part was set aside at the moment ---- */
+
+struct pass_patch {
+    struct pass *p;
+    uint64_t off, at; /* of buf; up to where all is known */
+    uint8_t *buf;
+};
+
+/* What is between the extents is as the pass before found it, unreadable places too. Under the lock. */
+static void patch_keep(struct pass_patch *w, uint64_t end)
+{
+    const struct pass_bad *was = &w->p->was;
+
+    for (size_t i = 0; i < was->n; i++) {
+        uint64_t lo = BDR_MAX(was->at[i].off, w->at), hi = BDR_MIN(was->at[i].off + was->at[i].len, end);
+
+        if (lo < hi)
+            bad_add(&w->p->out->bad, lo, hi - lo);
+    }
+    w->at = end;
+}
+
+static struct bdr_err *patch_keep_extent(void *ctx, const struct bdr_extent *ext)
+{
+    struct pass_patch *w = ctx;
+
+    patch_keep(w, ext->off);
+    w->at = ext->off + ext->len;
+    return NULL;
+}
+
+static struct bdr_err *patch_extent(void *ctx, const struct bdr_extent *ext)
+{
+    struct pass_patch *w = ctx;
+    uint8_t *to = w->buf + (ext->off - w->off);
+    struct bdr_err *err;
+
+    if (ext->kind == BDR_EXTENT_ZERO) {
+        memset(to, 0, ext->len);
+        return NULL;
+    }
+    err = bdr_source_read(w->p->spec->src, ext->off, to, ext->len);
+    if (!err || err->code != BDR_IO)
+        return err;
+    bdr_err_drop(err, "some of it may be readable");
+    return pass_salvage(w->p, ext->off, to, ext->len, PASS_RUN_BYTES);
+}
+
+struct patch_list {
+    struct bdr_extent at[64]; /* a block of 4 MiB in granules of 64 KiB */
+    size_t n;
+};
+
+static struct bdr_err *patch_note(void *ctx, const struct bdr_extent *ext)
+{
+    struct patch_list *l = ctx;
+
+    if (l->n == BDR_COUNT(l->at))
+        BDR_FAIL(BDR_INTERNAL, 0, "more than %zu extents in one block", l->n);
+    l->at[l->n++] = *ext;
+    return NULL;
+}
+
+/* The base's block, and over it what was set aside. */
+static struct bdr_err *patch_block(struct pass *p, struct pass_item *it, uint64_t block, uint8_t *buf, size_t len)
+{
+    struct pass_patch w = {.p = p, .off = block * p->block_bytes, .at = block * p->block_bytes, .buf = buf};
+    const struct bdr_id *base = bdr_map_base(it->run, block);
+    struct patch_list list = {.n = 0};
+    struct bdr_err *err;
+    size_t got = len;
+
+    if (base)
+        BDR_TRY_FOR(bdr_session_get(p->spec->session, base, buf, len, &got), "reading back the block at %llu",
+                    (unsigned long long)w.off);
+    else
+        memset(buf, 0, len);
+    if (got != len)
+        BDR_FAIL(BDR_CORRUPT, 0, "the block at %llu has %zu bytes, not %zu", (unsigned long long)w.off, got, len);
+    pthread_mutex_lock(&p->lock);
+    err = bdr_source_extents(p->spec->src, BDR_EXTENTS_CHANGED, w.off, len, patch_note, &list);
+    for (size_t i = 0; !err && i < list.n; i++)
+        err = patch_keep_extent(&w, &list.at[i]);
+    if (!err)
+        patch_keep(&w, w.off + len);
+    pthread_mutex_unlock(&p->lock);
+    BDR_TRY(err);
+    for (size_t i = 0; i < list.n; i++)
+        BDR_TRY(patch_extent(&w, &list.at[i]));
+    return NULL;
+}
+
+static struct bdr_err *pass_patch(struct pass *p, struct pass_item *it, uint8_t *buf, size_t len)
+{
+    for (uint32_t i = 0; i < it->count; i++) {
+        size_t at = (size_t)i * p->block_bytes;
+
+        BDR_TRY(patch_block(p, it, it->first + i, buf + at, BDR_MIN((size_t)p->block_bytes, len - at)));
+    }
+    return NULL;
+}
+
 static struct bdr_err *pass_item(struct pass *p, struct pass_item *it, uint8_t *buf)
 {
     uint64_t off = it->first * p->block_bytes;
@@ -218,6 +321,10 @@ static struct bdr_err *pass_item(struct pass *p, struct pass_item *it, uint8_t *
     if (err && err->code == BDR_IO) {
         bdr_err_drop(err, "some of it may be readable");
         err = pass_salvage(p, off, buf, len, PASS_RUN_BYTES);
+    }
+    if (err && err->code == BDR_STALE && p->spec->last) {
+        bdr_err_drop(err, "the base and what was set aside make the block");
+        err = pass_patch(p, it, buf, len);
     }
     BDR_TRY(err);
     atomic_fetch_add(&p->spec->meter->read_bytes, len);
@@ -423,12 +530,21 @@ struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *r)
         p.old = r->bad;
     else
         pass_bad_free(&r->bad);
+    if (spec->last && p.old.n) {
+        p.was.at = calloc(p.old.n, sizeof(*p.was.at));
+        if (p.was.at)
+            memcpy(p.was.at, p.old.at, p.old.n * sizeof(*p.was.at));
+        p.was.n = p.was.at ? p.old.n : 0;
+        if (!p.was.at)
+            BDR_FAIL(BDR_NOMEM, 0, "allocating memory"); /* old stays with r */
+    }
     r->bad = (struct pass_bad){.unlisted = p.old.unlisted, .unlisted_bytes = p.old.unlisted_bytes, .bytes = p.old.unlisted_bytes};
     r->audited = r->misses = 0;
     pthread_mutex_init(&p.lock, NULL);
     err = pass_go(&p);
     pass_forget(&p, UINT64_MAX, UINT64_MAX);
     pass_bad_free(&p.old);
+    pass_bad_free(&p.was);
     pthread_mutex_destroy(&p.lock);
     BDR_TRY(err);
     BDR_TRY(bdr_map_finish(map, &r->root, &r->zero));

@@ -24,6 +24,7 @@ struct pass_spec {
     struct bdr_source_info info;
     const struct bdr_id *base; /* root of the base map, or NULL */
     enum bdr_map_mode mode;    /* DELTA: changed extents against base */
+    bool last;                 /* after the moment: reads may be STALE, the base has what they would give */
     double audit_pct;
     unsigned workers;
     struct bdr_backup_meter *meter; /* never NULL */

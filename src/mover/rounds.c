@@ -162,7 +162,7 @@ struct bdr_err *rounds_first(struct rounds_disk *d, const struct bdr_backup_opti
     return rounds_full(d);
 }
 
-struct bdr_err *rounds_again(struct rounds_disk *d, char *reason, size_t n)
+struct bdr_err *rounds_again(struct rounds_disk *d, bool last, char *reason, size_t n)
 {
     struct bdr_id root = d->r.root;
     bool ok = false;
@@ -170,6 +170,9 @@ struct bdr_err *rounds_again(struct rounds_disk *d, char *reason, size_t n)
     /* The passes before have been audited by hashes; these are by the counts of the moment. */
     d->spec.audit_pct = 0;
     d->spec.base = d->r.zero ? NULL : &root;
+    d->spec.last = last;
     BDR_TRY(rounds_delta(d, &ok, reason, n));
+    if (!ok && last)
+        BDR_FAIL(BDR_INTERNAL, 0, "the tracker of %s was doubted after the moment", d->spec.info.identity);
     return ok ? NULL : rounds_full(d);
 }

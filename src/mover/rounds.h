@@ -23,5 +23,5 @@ bdr_ret rounds_open(const struct bdr_backup_options *opt, struct bdr_session *se
 void rounds_close(struct rounds_disk *d);
 /* Against the last point. `reason` gets why all of it was read, in words, unless it says something already. */
 bdr_ret rounds_first(struct rounds_disk *d, const struct bdr_backup_options *opt, char *reason, size_t reason_n);
-/* What changed since the pass before; all of it when that is not known. */
-bdr_ret rounds_again(struct rounds_disk *d, char *reason, size_t reason_n);
+/* What changed since the pass before; all of it when that is not known. `last`: after the moment. */
+bdr_ret rounds_again(struct rounds_disk *d, bool last, char *reason, size_t reason_n);

@@ -9,25 +9,15 @@
  * other, thawing the upper one waits inside the kernel for the lower.
  */
 #include "freeze_priv.h"
+#include "guard.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fs.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifndef MCL_ONFAULT
-#define MCL_ONFAULT 4 /* Linux 4.4 */
-#endif
-#define CHILD_STACK_BYTES 65536 /* touched in advance; we use a few KiB */
 
 uint64_t freezer_now_ns(void)
 {
@@ -64,88 +54,6 @@ int freezer_stands(struct freezer_shared *shared, int i)
     unsigned s = atomic_load(&shared->fs[i].state);
 
     return s == FREEZER_FROZEN || s == FREEZER_FREEZING;
-}
-
-/* --- becoming a process that nothing stops: memory stays, signals of the terminal pass by --- */
-
-static void child_close_range(unsigned from, unsigned to)
-{
-    struct rlimit lim;
-
-    if (from > to)
-        return;
-#ifdef SYS_close_range
-    if (!syscall(SYS_close_range, from, to, 0))
-        return;
-#endif
-    if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_cur > 1u << 20)
-        lim.rlim_cur = 1u << 20;
-    for (unsigned fd = from; fd <= to && fd < lim.rlim_cur; fd++)
-        close((int)fd);
-}
-
-/* Closes all but these: a descriptor of ours left open in here would keep files and sockets alive that we close. */
-static void child_close_others(const int *keep, int n)
-{
-    int last = -1;
-
-    for (;;) {
-        int next = -1;
-
-        for (int i = 0; i < n; i++)
-            if (keep[i] > last && (next < 0 || keep[i] < next))
-                next = keep[i];
-        child_close_range((unsigned)(last + 1), next < 0 ? ~0u : (unsigned)next - 1);
-        if (next < 0)
-            return;
-        last = next;
-    }
-}
-
-static void child_write(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return;
-    if (write(fd, text, strlen(text)) < 0) /* without the right to it we are no worse off than others */
-        errno = 0;
-    close(fd);
-}
-
-static void child_touch_stack(void)
-{
-    volatile char stack[CHILD_STACK_BYTES];
-
-    for (size_t i = 0; i < sizeof(stack); i += 1024)
-        stack[i] = 0;
-}
-
-static void child_settle(const char *name)
-{
-    static const int ignored[] = {SIGPIPE, SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGUSR1,
-                                  SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
-    sigset_t none;
-
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-        signal(ignored[i], SIG_IGN);
-    signal(SIGCONT, SIG_DFL);
-    signal(SIGCHLD, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid(); /* Ctrl-C of the caller's terminal is not for us */
-    if (chdir("/"))
-        errno = 0;
-    prctl(PR_SET_NAME, name);
-    child_write("/proc/self/oom_score_adj", "-1000");
-    setpriority(PRIO_PROCESS, 0, -20);
-    /*
-     * Lock what gets touched rather than all that is mapped: the caller's heap and its threads' stacks are in here too.
-     * Then touch what we'll need. Code is touched by child_rehearse().
-     */
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) && errno == EINVAL && mlockall(MCL_CURRENT | MCL_FUTURE))
-        errno = 0;
-    child_touch_stack();
 }
 
 /* Runs each call that is made while something is frozen, so that none has to be read or linked then. */
@@ -229,8 +137,8 @@ _Noreturn void freezer_keeper(const struct freezer_self *self, int i)
     atomic_uint *state = &self->shared->fs[i].state;
     uint64_t deadline = 0;
 
-    child_close_others(keep, 4);
-    child_settle("bdr-freeze");
+    guard_close_others(keep, 4);
+    guard_settle("bdr-freeze");
     child_rehearse(self);
     for (;;) {
         int held = atomic_load(state) == FREEZER_FROZEN, got;
@@ -342,8 +250,8 @@ _Noreturn void freezer_watch(const struct freezer_self *self)
         keep[k++] = self->lives[i];
         p[2 + i] = (struct pollfd){.fd = self->lives[i], .events = POLLIN};
     }
-    child_close_others(keep, k);
-    child_settle("bdr-freeze-watch");
+    guard_close_others(keep, k);
+    guard_settle("bdr-freeze-watch");
     child_rehearse(self);
     for (;;) {
         struct freezer_order order;

@@ -213,8 +213,7 @@ static struct bdr_err *volumes_filesystems(struct volumes_scan *s, struct bdr_vo
     return NULL;
 }
 
-/* The disk that `path` names, as a device. */
-static struct bdr_err *volumes_disk(const struct volumes_host *host, const char *path, volumes_dev *out)
+struct bdr_err *volumes_disk(const struct volumes_host *host, const char *path, volumes_dev *out)
 {
     char name[PATH_MAX];
     volumes_dev parent;

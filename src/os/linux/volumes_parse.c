@@ -105,8 +105,10 @@ static bool parse_mount(char *line, struct volumes_mount *m)
         return false;
     /* A bind mount can be read-only on a file system that is written to: only the file system's own options count. */
     m->read_only = !strncmp(m->options, "ro", 2) && (m->options[2] == ',' || !m->options[2]);
+    parse_unescape(field[3]);
     parse_unescape(field[4]);
     parse_unescape((char *)(uintptr_t)m->source);
+    m->root = field[3];
     m->point = field[4];
     return true;
 }

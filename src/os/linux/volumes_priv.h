@@ -33,8 +33,8 @@ static inline uint32_t volumes_minor(volumes_dev dev)
 struct volumes_mount {
     char *line; /* owned; the other strings point into it */
     uint64_t id;
-    volumes_dev dev;                             /* major 0: anonymous (btrfs, overlay, tmpfs...) */
-    const char *point, *type, *source, *options; /* options: of the file system, not of this mount of it */
+    volumes_dev dev;                                    /* major 0: anonymous (btrfs, overlay, tmpfs...) */
+    const char *root, *point, *type, *source, *options; /* options: of the file system, not of this mount of it */
     bool read_only;
 };
 struct volumes_mounts {
@@ -85,6 +85,8 @@ struct volumes_place {
 };
 /* "/dev/NAME" as a device; *out is 0 when it is none that this machine has. */
 bdr_ret volumes_resolve(const struct volumes_host *host, const char *path, volumes_dev *out);
+/* The whole disk that `path` names: NOTFOUND, INVAL as bdr_volumes_scan. */
+bdr_ret volumes_disk(const struct volumes_host *host, const char *path, volumes_dev *out);
 /* Its name in /dev, "/dev/vda2", into out[n]; false when /sys does not know it. */
 bool volumes_name(const struct volumes_host *host, volumes_dev dev, char *out, size_t n);
 /* A file of the device's folder in /sys, without its newline, into out[n]; false when there is none. */

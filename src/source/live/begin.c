@@ -23,6 +23,27 @@ void live_note(struct live_moment *m, const char *fmt, ...)
     va_end(ap);
 }
 
+struct bdr_err *live_doubt(struct live_disk *d, struct bdr_err *err)
+{
+    if (!err || err->code != BDR_STALE)
+        return err;
+    if (!d->stale[0])
+        bdr_err_text(err, d->stale, sizeof(d->stale));
+    d->counted = false;
+    bdr_err_drop(err, "a full pass follows, with this as its reason");
+    return NULL;
+}
+
+bool live_doubted(const struct live_moment *m)
+{
+    LIVE_EACH(m, i, d)
+    {
+        if (d->stale[0])
+            return true;
+    }
+    return false;
+}
+
 static struct bdr_err *begin_scan(struct live_moment *m)
 {
     BDR_AUTO(mem) const char **paths = calloc(m->n, sizeof(*paths));
@@ -75,12 +96,12 @@ static struct bdr_err *begin_counts(struct live_moment *m, struct live_disk *d)
 {
     struct live_counts before, after;
 
-    BDR_TRY(live_counts_read("/sys", d->major, d->minor, &d->kernel));
+    BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &d->kernel));
     for (unsigned i = 0; d->track && !d->counted && i < BEGIN_QUIET_TRIES; i++) {
-        BDR_TRY(live_counts_read("/sys", d->major, d->minor, &before));
-        BDR_TRY(bdr_track_counts(d->track, &d->counts));
-        BDR_TRY(live_counts_read("/sys", d->major, d->minor, &after));
-        d->counted = !before.flying && !after.flying && before.written == after.written;
+        BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &before));
+        BDR_TRY(live_doubt(d, bdr_track_counts(d->track, &d->counts)));
+        BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &after));
+        d->counted = !d->stale[0] && !before.flying && !after.flying && before.written == after.written;
         if (!d->counted)
             BDR_TRY(bdr_cancel_sleep(m->opt.cancel, BEGIN_QUIET_MS));
     }
@@ -110,7 +131,7 @@ struct bdr_err *live_cut(struct live_moment *m)
         if (!d->track)
             continue;
         d->since = d->began;
-        BDR_TRY(bdr_track_cut(d->track, &d->began));
+        BDR_TRY(live_doubt(d, bdr_track_cut(d->track, &d->began)));
     }
     /* What was under way at the cut may carry an older number, and its end may go unseen: it must be on the disk before the pass
      * reads. */

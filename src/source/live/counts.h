@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct live_counts {
-    uint64_t written; /* sectors written and discarded, and requests of these and flushes: any change means a write */
+    uint64_t written; /* sectors, also discarded ones; any change means a write */
     uint64_t flying;  /* writes under way */
 };
 /* `sys_root` is "/sys"; a test gives a folder of its own. */

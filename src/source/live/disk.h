@@ -9,6 +9,7 @@
 #include "../source_priv.h"
 #include "bdr/freeze.h"
 #include "bdr/live.h"
+#include "bdr/throttle.h"
 #include "bdr/track.h"
 #include "bdr/volumes.h"
 #include "capture.h"
@@ -32,6 +33,7 @@ struct live_disk {
     char stale[240]; /* extents(CHANGED) fails with this until extents(ALL) is asked for; "": it works */
     bool has_base;   /* CHANGED of pass 0 is against base_seq */
     uint64_t base_seq;
+    uint64_t moment;       /* number of the moment: what has a greater one came after */
     uint64_t began, since; /* numbers: when the running pass began, and the one before */
     bool counted;          /* `counts` were taken while nothing was in flight */
     struct bdr_track_counts counts;
@@ -45,6 +47,8 @@ struct live_disk {
 struct live_moment {
     struct bdr_moment base;
     struct bdr_live_options opt; /* strings owned; figures without zeros */
+    const char *sys_root;        /* "/sys"; a test has its own */
+    uint32_t window_ms;          /* that was predicted last */
     struct live_disk *disk[BDR_VOLUMES_DISKS_MAX]; /* borrowed; NULL: closed */
     size_t n;
     bool begun;                   /* volumes were looked for, the first cut was made */
@@ -62,7 +66,8 @@ struct live_moment {
     double read_rate, capture_rate;
     uint32_t freeze_ms;
     bool prepared;  /* the pre-freeze program of the last attempt said yes */
-    bool throttled; /* writers are slowed down now */
+    struct bdr_throttle *throttle; /* owned; NULL: writers are not slowed down now */
+    unsigned throttle_steps;       /* times they were slowed down more */
     uint32_t freezes_left;
     char why[200]; /* the last attempt failed */
 };
@@ -77,6 +82,12 @@ bdr_ret live_begin(struct live_moment *m);
 bdr_ret live_cut(struct live_moment *m);
 /* Syncs the file systems. What goes wrong with that is noted. */
 bdr_ret live_sync(struct live_moment *m);
+/*
+ * What a call of the tracker gave. STALE is kept as the disk's doubt and the call counts as done with nothing found: the disk is read
+ * as a whole in the next pass. Anything else is passed on.
+ */
+bdr_ret live_doubt(struct live_disk *d, struct bdr_err *err);
+bool live_doubted(const struct live_moment *m);
 /* Keeps the first reason why the label is not better. */
 void live_note(struct live_moment *m, const char *fmt, ...) BDR_PRINTF(2, 3);
 
@@ -94,18 +105,16 @@ bdr_ret live_script_pre(struct live_moment *m);
 bdr_ret live_script_post(struct live_moment *m, bool ok);
 /*
  * Tests: with BDR_LIVE_VERIFY=DIR in the environment all disks are copied to DIR/disk<N>.raw while they stand still. DIR is on none of
- * them.
+ * them. DIR/disturbed is there when a disk was written all the same since the kernel counted `before`: btrfs goes on trimming when frozen.
  */
-bdr_ret live_verify_hook(struct live_moment *m);
+bdr_ret live_verify_hook(struct live_moment *m, const struct live_counts *before);
 /* Without reading anything: the point is what the passes have read, of no one moment. */
 bdr_ret live_window_skip(struct live_moment *m, enum live_outcome *out);
-/* Slows the writers of the disks down, if that can be done (m->throttled); ends by itself with the moment. */
-bdr_ret live_throttle(struct live_moment *m);
+/* Slows the writers of the disks down, or down more; *out false: it can't be done, or not again. Ends by itself with the moment. */
+bdr_ret live_throttle(struct live_moment *m, bool *out);
 void live_throttle_end(struct live_moment *m);
-/* Bytes that a window would have to read, in the copy engine's units. */
+/* Bytes that a window would have to read. */
 bdr_ret live_dirty(struct live_moment *m, uint64_t *out);
-/* The extents to be captured: changes since the running pass began. */
-bdr_ret live_changes_in_units(struct live_disk *d, bdr_extent_fn fn, void *ctx);
 /* What has changed with a number > seq, swap areas as zeros, discards that lie as data. */
 bdr_ret live_changes(struct live_disk *d, uint64_t seq, uint64_t off, uint64_t len, bdr_extent_fn fn, void *ctx);
 /* Calls `fn` for each part of [off, off+len) that lies in a swap area (ZERO) or does not (DATA). */

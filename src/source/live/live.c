@@ -214,7 +214,7 @@ static struct bdr_err *live_try_discards(struct live_disk *d, uint64_t seq)
     BDR_AUTO(mem) uint8_t *buf = aligned_alloc(LIVE_SAMPLE_BYTES, LIVE_SAMPLE_BYTES);
 
     BDR_NOMEM_IF_NULL(buf);
-    BDR_TRY(bdr_track_changes(d->track, seq, 0, d->size_bytes, walk_sample, &w));
+    BDR_TRY(bdr_track_changes(d->track, seq, 0, d->size_bytes, walk_sample, &w)); /* STALE: extents says so */
     for (unsigned i = 0; i < w.n && !d->discards_lie; i++) {
         struct bdr_err *err = bdr_source_read(d->dev, w.at[i], buf, LIVE_SAMPLE_BYTES);
         bool still = false;
@@ -328,6 +328,15 @@ static struct bdr_err *live_read_disk(struct live_disk *d, uint64_t off, uint8_t
     return d->m->vol && d->m->vol->swap_n ? live_split_swap(d, off, len, blank_swap, &b) : NULL;
 }
 
+/* What was not captured had not changed up to the moment; has it since? A disk without a tracker was proved not to be written. */
+static struct bdr_err *live_read_after(struct live_disk *d, uint64_t off, uint8_t *buf, size_t len)
+{
+    BDR_TRY(live_read_disk(d, off, buf, len));
+    if (d->track && bdr_track_touched(d->track, d->moment, off, len))
+        BDR_FAIL(BDR_STALE, 0, "%zu bytes at %llu of %s were written after the moment", len, (unsigned long long)off, d->path);
+    return NULL;
+}
+
 static struct bdr_err *live_read(struct bdr_source *src, uint64_t off, void *buf, size_t len)
 {
     struct live_disk *d = (struct live_disk *)src;
@@ -341,7 +350,7 @@ static struct bdr_err *live_read(struct bdr_source *src, uint64_t off, void *buf
 
         BDR_TRY(live_capture_get(&d->m->capture, d->index, off, len, to, &there, &n));
         if (!there)
-            BDR_TRY(live_read_disk(d, off, to, n));
+            BDR_TRY(live_read_after(d, off, to, n));
         off += n;
         to += n;
         len -= n;

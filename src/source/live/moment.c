@@ -9,6 +9,7 @@
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/priority.h"
+#include "bdr/script.h"
 #include "disk.h"
 #include "predict.h"
 #include <stdio.h>
@@ -19,8 +20,10 @@
 #define MOMENT_PASSES        16
 #define MOMENT_CAPTURE_BYTES ((uint64_t)256 << 20)
 #define MOMENT_SCRIPT_MS     60000
-#define MOMENT_OPEN_TRIES    5     /* unfrozen windows */
-#define MOMENT_MISSES_MAX    2     /* then the tracker is not asked any more */
+#define MOMENT_OPEN_TRIES    20    /* unfrozen windows, within some seconds */
+#define MOMENT_OPEN_PAUSE_MS 20
+#define MOMENT_FAR           3     /* times the budget: no more attempts */
+#define MOMENT_MISSES_MAX    2     /* doubts; after another one the tracker is not asked any more */
 #define MOMENT_READ_RATE     200e6 /* until measured */
 #define MOMENT_CAPTURE_RATE  300e6
 #define MOMENT_THAW_MS       60    /* freeze and thaw of an idle file system: 50 to 95 ms under appenders, as measured */
@@ -52,9 +55,10 @@ static struct bdr_err *moment_look(struct live_moment *m, enum live_advice *out)
     BDR_TRY(live_dirty(m, &o.dirty_bytes));
     o.write_rate = (double)o.dirty_bytes * 1000 / (double)ms;
     *out = live_advise(&o);
+    m->window_ms = live_window_ms(&o);
     BDR_LOG(DEBUG, "source.live.outlook", F_U64("pass", o.passes), F_U64("dirty_bytes", o.dirty_bytes),
             F_U64("write_bytes_s", (uint64_t)o.write_rate), F_U64("read_bytes_s", (uint64_t)o.read_rate),
-            F_U64("window_ms", live_window_ms(&o)), F_U64("advice", *out));
+            F_U64("window_ms", m->window_ms), F_U64("advice", *out));
     return NULL;
 }
 
@@ -70,27 +74,35 @@ static bool moment_tracked(const struct live_moment *m)
 
 /* ---- the steps of the ladder ---- */
 
-/* A tracker that was found wanting: its programs are put in place again; twice is too often. */
+/* A tracker that was found wanting: it is put in place again; doubted too often, it is not asked any more. */
+static struct bdr_err *moment_renew(struct live_disk *d)
+{
+    struct bdr_err *err;
+
+    bdr_track_close(d->track);
+    d->track = NULL;
+    d->began = 0;
+    if (++d->missed > MOMENT_MISSES_MAX) {
+        snprintf(d->untracked, sizeof(d->untracked), "its tracker misses writes");
+        return NULL;
+    }
+    err = bdr_track_start(d->path);
+    if (!err)
+        err = bdr_track_open(d->path, &d->track);
+    if (err)
+        bdr_err_text(err, d->untracked, sizeof(d->untracked));
+    bdr_err_drop(err, "it goes on without a tracker");
+    return NULL;
+}
+
 static struct bdr_err *moment_doubt(struct live_moment *m)
 {
     LIVE_EACH(m, i, d)
     {
-        struct bdr_err *err;
-
         if (!d->stale[0] || !d->track)
             continue;
         BDR_LOG(WARN, "source.live.doubt", F_STR("disk", d->path), F_STR("why", d->stale));
-        if (d->missed < MOMENT_MISSES_MAX) {
-            err = bdr_track_start(d->path);
-            if (!err)
-                continue;
-            bdr_err_text(err, d->untracked, sizeof(d->untracked));
-            bdr_err_drop(err, "it goes on without a tracker");
-        } else {
-            snprintf(d->untracked, sizeof(d->untracked), "its tracker misses writes");
-        }
-        bdr_track_close(d->track);
-        d->track = NULL;
+        BDR_TRY(moment_renew(d));
     }
     return NULL;
 }
@@ -128,10 +140,8 @@ static struct bdr_err *moment_open_window(struct live_moment *m, enum live_outco
 
     m->prepared = false;
     for (unsigned i = 0; tracked && i < MOMENT_OPEN_TRIES; i++) {
-        struct bdr_err *err;
+        struct bdr_err *err = live_window_open(m, false, out);
 
-        BDR_TRY(live_sync(m));
-        err = live_window_open(m, false, out);
         if (!err && *out != LIVE_AGAIN)
             return NULL;
         small = !err || err->code != BDR_RANGE;
@@ -140,6 +150,7 @@ static struct bdr_err *moment_open_window(struct live_moment *m, enum live_outco
         bdr_err_drop(err, "too much for one reading; what the passes have read stays");
         if (!small)
             break;
+        BDR_TRY(bdr_cancel_sleep(m->opt.cancel, MOMENT_OPEN_PAUSE_MS));
     }
     if (!tracked && !m->opt.no_track)
         LIVE_EACH(m, i, d)
@@ -159,6 +170,11 @@ static bool moment_may_freeze(const struct live_moment *m)
     return m->freezer && !m->opt.no_freeze && m->freezes_left && moment_tracked(m);
 }
 
+static const char *moment_mixed(const struct live_moment *m)
+{
+    return strcmp(m->report.consistency, "inconsistent") ? "" : ", and what was read without freezing was written meanwhile";
+}
+
 static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
 {
     enum live_advice advice = LIVE_FREEZE;
@@ -167,28 +183,40 @@ static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
     *out = LIVE_AGAIN;
     if (moment_tracked(m)) {
         BDR_TRY(moment_look(m, &advice));
+        if (live_doubted(m)) {
+            *out = LIVE_DOUBT;
+            return NULL;
+        }
         if (advice == LIVE_PASS)
             return NULL;
         if (advice == LIVE_HOPELESS)
-            snprintf(m->why, sizeof(m->why), "more is written than can be read while the disks stand still for %u ms",
+            snprintf(m->why, sizeof(m->why), "more was written than could be read while the disks stand still for %u ms",
                      m->opt.freeze_ms);
-        if (advice == LIVE_FREEZE && moment_may_freeze(m)) {
+        /* Hopeless is a prediction, and the watchdog sees to it that trying costs no more than the budget; but not again and again. */
+        if (advice == LIVE_HOPELESS && m->report.freezes && m->window_ms > MOMENT_FAR * m->opt.freeze_ms)
+            m->freezes_left = 0;
+        if (moment_may_freeze(m)) {
             BDR_TRY(moment_freeze(m, out));
-            if (*out != LIVE_AGAIN || (more && m->freezes_left))
+            if (*out != LIVE_AGAIN || (more && moment_may_freeze(m)))
                 return NULL;
         }
     }
-    if (m->opt.throttle && !m->throttled && m->freezer && !m->opt.no_freeze && moment_tracked(m)) {
-        BDR_TRY(live_throttle(m));
-        m->freezes_left = m->throttled ? m->opt.freezes_max : 0;
-        if (m->throttled)
+    if (m->opt.throttle && m->freezer && !m->opt.no_freeze && moment_tracked(m)) {
+        bool slower = false;
+
+        BDR_TRY(live_throttle(m, &slower));
+        if (slower) { /* from here on everything may work out again */
+            m->freezes_left = m->opt.freezes_max;
+            m->opt.passes_max = m->report.passes + MOMENT_PASSES;
             return NULL;
+        }
     }
-    if (m->opt.no_freeze)
-        live_note(m, "the file systems were not to be frozen");
-    else if (m->why[0])
-        live_note(m, "%s", m->why);
-    return moment_open_window(m, out);
+    BDR_TRY(moment_open_window(m, out));
+    if (*out == LIVE_DONE && m->opt.no_freeze)
+        live_note(m, "the file systems were not to be frozen%s", moment_mixed(m));
+    else if (*out == LIVE_DONE && m->why[0])
+        live_note(m, "%s%s", m->why, moment_mixed(m));
+    return NULL;
 }
 
 static struct bdr_err *moment_next(struct bdr_moment *base, enum bdr_moment_step *out)
@@ -261,6 +289,10 @@ static struct bdr_err *moment_options(struct live_moment *m, const struct bdr_li
     o->post_freeze = opt->post_freeze ? strdup(opt->post_freeze) : NULL;
     if ((opt->pre_freeze && !o->pre_freeze) || (opt->post_freeze && !o->post_freeze))
         BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    if (o->pre_freeze)
+        BDR_TRY(bdr_script_check(o->pre_freeze));
+    if (o->post_freeze)
+        BDR_TRY(bdr_script_check(o->post_freeze));
     o->freeze_ms = opt->freeze_ms ? opt->freeze_ms : MOMENT_FREEZE_MS;
     o->freezes_max = opt->freezes_max ? opt->freezes_max : MOMENT_FREEZES;
     o->passes_max = opt->passes_max ? opt->passes_max : MOMENT_PASSES;
@@ -276,6 +308,7 @@ struct bdr_err *bdr_live_moment_open(const struct bdr_live_options *opt, struct 
 
     BDR_NOMEM_IF_NULL(m);
     m->base.drv = &live_moment_driver;
+    m->sys_root = "/sys";
     m->read_rate = MOMENT_READ_RATE;
     m->capture_rate = MOMENT_CAPTURE_RATE;
     m->freeze_ms = MOMENT_THAW_MS;

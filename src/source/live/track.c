@@ -357,6 +357,7 @@ static struct bdr_err *track_row_map(uint32_t id, struct bdr_track_status *s)
         return NULL;
     }
     track_disk_path(&d, s->disk);
+    s->queue_only = d.queue_only;
     track_map_foreign(m, &d, s->trouble[0] ? (char[160]){0} : s->trouble);
     if (!s->trouble[0] && !d.counted)
         snprintf(s->trouble, sizeof(s->trouble), "queue/iostats is off: what was missed can't be counted");

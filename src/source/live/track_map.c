@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+void (*track_map_growing)(void);
+
 static uint64_t map_granules(uint64_t size_bytes)
 {
     return (size_bytes + BDR_TRACK_GRANULE_BYTES - 1) / BDR_TRACK_GRANULE_BYTES;
@@ -200,8 +202,10 @@ struct bdr_err *track_map_grow(int disks_fd, const struct track_map *old, const 
     memcpy(m->marks, old->marks, old->granules);
     /* The last granule may have been a short one, and nobody marked behind it: what is new counts as written now. */
     memset(m->marks + old->granules - 1, gen, m->granules - old->granules + 1);
-    BDR_TRY(
-        track_pins_put(disks_fd, track_disk_key(d->major, d->minor), m->fd)); /* waits: nobody marks the old one now */
+    if (track_map_growing)
+        track_map_growing();
+    /* Waits: after it nobody marks in the old one. */
+    BDR_TRY(track_pins_put(disks_fd, track_disk_key(d->major, d->minor), m->fd));
     map_carry_counts(m->counts, old->counts, copied);
     /* Where they differ, one of the two was stored between the copy and now, so in the running generation. */
     for (uint64_t i = 0; i < old->granules; i++)

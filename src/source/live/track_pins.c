@@ -35,6 +35,7 @@
 #define PINS_SETS    16
 
 uint32_t track_program_version = 1;
+bool track_program_loses;
 
 static const struct pins_hook {
     const char *file, *program;
@@ -378,6 +379,8 @@ static struct bdr_err *pins_load(int table)
     libbpf_set_print(pins_print);
     pins_said[0] = 0;
     sk = cbt__open();
+    if (sk)
+        sk->rodata->cbt_lose_completions = track_program_loses;
     if (!sk || bpf_map__reuse_fd(sk->maps.disks, table) || cbt__load(sk)) {
         int e = errno;
 

@@ -111,6 +111,7 @@ void track_map_free(struct track_map *m);
 BDR_AUTO_DEFINE(track_map, struct track_map *, track_map_free)
 /* A larger map with the same marks takes the old one's place. */
 bdr_ret track_map_grow(int disks_fd, const struct track_map *old, const struct track_disk *d, struct track_map **out);
+extern void (*track_map_growing)(void); /* tests: called between copy and swap */
 /* A new instance in place: tokens become stale, marks stay. `trouble` is for status. */
 bdr_ret track_map_renew(struct track_map *m, const char *trouble);
 uint64_t track_head_check(const struct track_head *h);
@@ -144,6 +145,7 @@ bdr_ret track_pins_remove(void);
 /* Returns when every program run that was under way has ended. */
 bdr_ret track_pins_barrier(void);
 extern uint32_t track_program_version; /* of the embedded programs; tests pretend others */
+extern bool track_program_loses;       /* tests: load programs that miss all completions of writes */
 
 /* ---- a handle ---- */
 struct bdr_track {

@@ -29,15 +29,23 @@ static struct bdr_err *verify_copy(const struct live_disk *d, const char *dir)
     return NULL;
 }
 
-struct bdr_err *live_verify_hook(struct live_moment *m)
+struct bdr_err *live_verify_hook(struct live_moment *m, const struct live_counts *before)
 {
     const char *dir = getenv("BDR_LIVE_VERIFY");
+    char path[PATH_MAX];
 
     if (!dir)
         return NULL;
+    snprintf(path, sizeof(path), "%s/disturbed", dir);
+    unlink(path);
     LIVE_EACH(m, i, d)
     {
+        struct live_counts now;
+
         BDR_TRY(verify_copy(d, dir));
+        BDR_TRY(live_counts_read(m->sys_root, d->major, d->minor, &now));
+        if (now.flying || now.written != before[i].written)
+            close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     }
     return NULL;
 }

@@ -15,7 +15,6 @@
 struct window {
     struct live_moment *m;
     struct live_disk *d; /* whose changes are being walked */
-    struct source_walk units;
     uint64_t cut[BDR_VOLUMES_DISKS_MAX];
     struct live_counts before[BDR_VOLUMES_DISKS_MAX];
     bool written[BDR_VOLUMES_DISKS_MAX]; /* somebody wrote during the capture */
@@ -24,17 +23,6 @@ struct window {
 };
 
 /* ---- what has to be read ---- */
-
-struct bdr_err *live_changes_in_units(struct live_disk *d, bdr_extent_fn fn, void *ctx)
-{
-    uint32_t unit = BDR_MAX(d->m->base.unit_bytes, BDR_TRACK_GRANULE_BYTES);
-    struct source_walk w;
-
-    /* Where changed, unchanged and discarded meet in a unit, all of it is read: the copy engine will want all of it. */
-    source_walk_init(&w, 0, d->size_bytes, unit, false, fn, ctx);
-    BDR_TRY(live_changes(d, d->began, 0, d->size_bytes, source_walk_put, &w));
-    return source_walk_end(&w);
-}
 
 static struct bdr_err *dirty_add(void *ctx, const struct bdr_extent *ext)
 {
@@ -50,7 +38,7 @@ struct bdr_err *live_dirty(struct live_moment *m, uint64_t *out)
     LIVE_EACH(m, i, d)
     {
         if (d->track)
-            BDR_TRY(live_changes_in_units(d, dirty_add, &sum));
+            BDR_TRY(live_doubt(d, live_changes(d, d->began, 0, d->size_bytes, dirty_add, &sum)));
     }
     *out = sum;
     return NULL;
@@ -84,7 +72,11 @@ static struct bdr_err *window_audit(struct live_disk *d, bool quiet, bool *out_d
     struct bdr_track_counts now;
     int64_t missed = 0;
 
-    BDR_TRY(bdr_track_counts(d->track, &now));
+    BDR_TRY(live_doubt(d, bdr_track_counts(d->track, &now)));
+    if (d->stale[0]) {
+        *out_doubt = true;
+        return NULL;
+    }
     if (d->counted && quiet)
         BDR_TRY(bdr_track_missed(&d->counts, &now, &missed));
     if (missed > 0)
@@ -95,7 +87,6 @@ static struct bdr_err *window_audit(struct live_disk *d, bool quiet, bool *out_d
                  (unsigned long long)(now.passthrough - d->counts.passthrough), d->path);
     else
         return NULL;
-    d->missed++;
     d->counts = now; /* whatever was wrong, they begin anew here */
     d->counted = quiet;
     *out_doubt = true;
@@ -106,7 +97,7 @@ static struct bdr_err *window_quiet(struct window *w, const struct live_disk *d,
 {
     struct live_counts now;
 
-    BDR_TRY(live_counts_read("/sys", d->major, d->minor, &now));
+    BDR_TRY(live_counts_read(w->m->sys_root, d->major, d->minor, &now));
     *out = !now.flying && now.written == w->before[d->index].written;
     return NULL;
 }
@@ -161,8 +152,8 @@ static struct bdr_err *window_cut(struct window *w)
     LIVE_EACH(w->m, i, d)
     {
         if (d->track)
-            BDR_TRY(bdr_track_cut(d->track, &w->cut[i]));
-        BDR_TRY(live_counts_read("/sys", d->major, d->minor, &w->before[i]));
+            BDR_TRY(live_doubt(d, bdr_track_cut(d->track, &w->cut[i])));
+        BDR_TRY(live_counts_read(w->m->sys_root, d->major, d->minor, &w->before[i]));
     }
     w->time_ms = bdr_clock_wall_ms();
     return NULL;
@@ -180,7 +171,7 @@ static struct bdr_err *window_capture(struct window *w, uint32_t (*left)(void *c
     {
         w->d = d;
         if (d->track)
-            BDR_TRY(live_changes_in_units(d, window_add, w));
+            BDR_TRY(live_doubt(d, live_changes(d, d->began, 0, d->size_bytes, window_add, w)));
     }
     BDR_TRY(live_capture_read(&m->capture, fds, left, m));
     if (m->capture.used >= 4u << 20)
@@ -196,15 +187,16 @@ static struct bdr_err *window_tokens(struct window *w, bool one_moment)
         struct bdr_track_counts counts;
         bool quiet = false;
 
-        if (!d->track)
+        free(d->token);
+        d->token = NULL;
+        if (!d->track || d->stale[0])
             continue;
         BDR_TRY(bdr_track_counts(d->track, &counts));
         BDR_TRY(window_quiet(w, d, &quiet));
-        free(d->token);
-        d->token = NULL;
         /* Of no moment: whatever was written since the last pass began may be missing. */
         d->token_seq = one_moment ? w->cut[i] : d->began;
-        BDR_TRY(bdr_track_token(d->track, d->token_seq, &counts, one_moment && quiet, &d->token));
+        d->moment = w->cut[i];
+        BDR_TRY(live_doubt(d, bdr_track_token(d->track, d->token_seq, &counts, one_moment && quiet, &d->token)));
     }
     return NULL;
 }
@@ -257,7 +249,7 @@ static struct bdr_err *frozen_work(struct window *w, bool *out_doubt)
         if (d->track)
             BDR_TRY(window_audit(d, !w->written[i], out_doubt));
     }
-    BDR_TRY(live_verify_hook(m));
+    BDR_TRY(live_verify_hook(m, w->before));
     return window_tokens(w, true);
 }
 

@@ -62,26 +62,22 @@ static bool mem_cell_zero(uint64_t seed, uint64_t cell, uint64_t cell_gen)
     return mem_hash(seed, cell, cell_gen, 2) % MEM_ZERO_ONE_IN == 0;
 }
 
-/* A cell's generation as a read sees it. */
+/* A cell's generation as a read sees it: as of the moment where that was told to have changed. */
 static uint64_t mem_read_gen(const struct mem_src *m, uint64_t cell)
 {
     const struct mem_moment *moment = m->moment;
-    uint64_t unit = 1;
+    uint64_t gen;
 
     if (!moment || !moment->last)
         return mem_cell_gen(m->seed, cell, mem_now(m));
-    if (moment->base.unit_bytes > MEM_CELL_BYTES)
-        unit = moment->base.unit_bytes / MEM_CELL_BYTES;
-    for (uint64_t c = cell - cell % unit; c < cell - cell % unit + unit; c++) /* what changed was set aside in whole units */
-        if (mem_cell_gen(m->seed, c, m->gen + moment->final) > m->gen + moment->since)
-            return mem_cell_gen(m->seed, cell, m->gen + moment->final);
-    return mem_cell_gen(m->seed, cell, mem_now(m));
+    gen = mem_cell_gen(m->seed, cell, m->gen + moment->final);
+    return gen > m->gen + moment->since ? gen : mem_cell_gen(m->seed, cell, mem_now(m));
 }
 
-/* Bytes [at, at+len) of a cell. */
-static void mem_fill(const struct mem_src *m, uint64_t cell, uint32_t at, uint8_t *out, uint32_t len)
+/* Bytes [at, at+len) of a cell of generation `gen`. */
+static void mem_fill(const struct mem_src *m, uint64_t cell, uint64_t gen, uint32_t at, uint8_t *out, uint32_t len)
 {
-    uint64_t gen = mem_read_gen(m, cell), key;
+    uint64_t key;
 
     if (mem_cell_zero(m->seed, cell, gen)) {
         memset(out, 0, len);
@@ -255,9 +251,12 @@ static struct bdr_err *mem_read(struct bdr_source *src, uint64_t off, void *buf,
         atomic_fetch_add(&m->moment->tick, 1);
     while (len) {
         uint32_t at = (uint32_t)(off % MEM_CELL_BYTES);
+        uint64_t gen = mem_read_gen(m, off / MEM_CELL_BYTES);
         uint32_t n = (uint32_t)BDR_MIN((size_t)(MEM_CELL_BYTES - at), len);
 
-        mem_fill(m, off / MEM_CELL_BYTES, at, p, n);
+        if (m->moment && m->moment->last && gen > m->gen + m->moment->final)
+            BDR_FAIL(BDR_STALE, 0, "%llu of %s was written after the moment", (unsigned long long)off, m->location);
+        mem_fill(m, off / MEM_CELL_BYTES, gen, at, p, n);
         p += n;
         off += n;
         len -= n;

@@ -2,6 +2,7 @@
 #include "lab.h"
 #include "bdr/child.h"
 #include "bdr/osfile.h"
+#include "volumes_priv.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -42,9 +43,31 @@ int lab_open(void **state)
     return 0;
 }
 
+/* What a failed test left behind. A file system that stands still would outlive us, with its loop device. */
+static void lab_sweep(void)
+{
+    BDR_AUTO(mem) char *text = NULL;
+    struct volumes_mounts mounts = {0};
+    size_t len = 0;
+
+    OK(bdr_os_read_file("/proc/self/mountinfo", VOLUMES_TEXT_MAX, &text, &len));
+    OK(volumes_mounts_parse(text, len, &mounts));
+    for (size_t i = mounts.n; i--;) {
+        const char *point = mounts.at[i].point;
+
+        if (strncmp(point, lab_dir, strlen(lab_dir)) || point[strlen(lab_dir)] != '/')
+            continue;
+        lab_thaw(point);
+        umount2(point, MNT_DETACH);
+    }
+    volumes_mounts_free(&mounts);
+}
+
 int lab_close(void **state)
 {
     (void)state;
+    if (!lab_reason)
+        lab_sweep();
     bdr_err_drop(bdr_os_remove_tree(lab_dir), "a temporary folder");
     return 0;
 }

@@ -139,7 +139,6 @@ static void test_freeze__writer__waits_until_thaw(void **state)
             holds_still(kinds[i]);
 }
 
-
 /* --- what it says of file systems that can't be frozen --- */
 
 static void test_freeze__tmpfs__unsupported_and_the_rest_frozen(void **state)
@@ -701,7 +700,8 @@ static void test_any_process__killed_or_stopped__writes_go_on_in_time(void **sta
                 }
                 worst_of_all = BDR_MAX(worst_of_all, worst);
                 if (worst > VICTIM_BUDGET_MS + SLACK_MS)
-                    fail_msg("process %d, signal %d: a write took %llu ms", whom, signals[s], (unsigned long long)worst);
+                    fail_msg("process %d, signal %d: a write took %llu ms", whom, signals[s],
+                             (unsigned long long)worst);
             }
     printf("# longest write with one process killed or stopped, budget %d ms: %llu ms\n", VICTIM_BUDGET_MS,
            (unsigned long long)worst_of_all);

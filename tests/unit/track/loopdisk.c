@@ -84,8 +84,9 @@ void loopdisk_make(struct loopdisk *d, const struct scratch *s, const char *name
     assert_true(control >= 0 && d->backing >= 0);
     assert_int_equal(ftruncate(d->backing, (off_t)size), 0);
     for (int tries = 0; tries < 50; tries++) { /* somebody else may take the one we were offered */
-        struct loop_config config = {
-            .fd = (uint32_t)d->backing, .block_size = 512, .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
+        struct loop_config config = {.fd = (uint32_t)d->backing,
+                                     .block_size = 512,
+                                     .info = {.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN}};
         int n = ioctl(control, LOOP_CTL_GET_FREE);
 
         assert_true(n >= 0);

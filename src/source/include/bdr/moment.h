@@ -9,7 +9,8 @@
  *   do { bdr_moment_next(&step); every disk: CHANGED, which now means since the pass before began } while (step is PASS)
  *
  * With step FINAL the disks stood still together (file systems frozen), what had changed was taken into memory, and
- * the last pass reads it from there: nothing is frozen any more when next() returns. Between the passes a driver may say
+ * the last pass reads it from there: nothing is frozen any more when next() returns. A read of anything else is STALE then if that
+ * may have been written since the moment: what the pass before read of it is what it was. Between the passes a driver may say
  * STALE to extents(CHANGED) - the tracker was found wanting - and gets a full pass and more rounds; after FINAL never.
  * Depends on: base.      Threads: one at a time; no read of a source may be under way during next().
  */
@@ -42,7 +43,6 @@ struct bdr_moment_driver {
 };
 struct bdr_moment {
     const struct bdr_moment_driver *drv;
-    uint32_t unit_bytes; /* the copy engine sets it before pass 0: in the last pass it reads whole units of this, at multiples */
 };
 
 /*

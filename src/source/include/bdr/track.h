@@ -37,6 +37,7 @@ struct bdr_track_status {
     uint64_t seq;              /* the running generation */
     uint64_t writes, written_bytes, discarded_bytes, passthrough;
     uint64_t changed_bytes;    /* since the last committed point, or since the start */
+    bool queue_only;           /* dm, md, zram: no completions to see; a pass waits for what is in flight (settle) */
     char trouble[160];         /* what makes the next pass a full compare; empty: nothing */
 };
 /* Sorted by disk. *out is one allocation, owned by the caller. */
