@@ -2,98 +2,14 @@
 /* The freezer on real file systems: what it holds still, and that it lets go whatever happens. */
 #include "bdr/freeze.h"
 #include "bdr/osfile.h"
-#include "lab.h"
+#include "writer.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-
-#define SLACK_MS  1000 /* of the guarantee itself: budget + 1 s */
-#define LOADED_MS 2000 /* more, for a machine that is busy with other things */
-#define TRIES     3
-
-/* Writes into a file system until told to stop; the longest that one write took. */
-struct writer {
-    char path[160];
-    pthread_t thread;
-    atomic_int tid, stop, once;
-    atomic_uint_fast64_t writes, begun_ms, worst_ms;
-};
-
-static void *writer_run(void *ctx)
-{
-    struct writer *w = ctx;
-    int fd = -1;
-
-    atomic_store(&w->tid, (int)syscall(SYS_gettid));
-    do {
-        uint64_t begun = lab_now_ms(), took;
-
-        atomic_store(&w->begun_ms, begun);
-        if (fd < 0)
-            fd = open(w->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        if (pwrite(fd, "x", 1, 0) != 1)
-            break;
-        took = lab_now_ms() - begun;
-        if (took > atomic_load(&w->worst_ms))
-            atomic_store(&w->worst_ms, took);
-        atomic_fetch_add(&w->writes, 1);
-        if (!atomic_load(&w->once))
-            poll(NULL, 0, 1);
-    } while (!atomic_load(&w->stop) && !atomic_load(&w->once));
-    if (fd >= 0)
-        close(fd);
-    return NULL;
-}
-
-static void writer_start(struct writer *w, const char *mount, bool once)
-{
-    memset(w, 0, sizeof(*w));
-    snprintf(w->path, sizeof(w->path), "%s/written", mount);
-    atomic_store(&w->once, once);
-    assert_int_equal(pthread_create(&w->thread, NULL, writer_run, w), 0);
-}
-
-/* The longest a write took, one that is still under way included; waits for that to end. */
-static uint64_t writer_stop(struct writer *w)
-{
-    atomic_store(&w->stop, 1);
-    pthread_join(w->thread, NULL);
-    assert_true(atomic_load(&w->writes) > 0);
-    return atomic_load(&w->worst_ms);
-}
-
-/* True once the writer's thread waits in the kernel, uninterruptibly. */
-static bool writer_blocked(struct writer *w)
-{
-    uint64_t end = lab_now_ms() + 10000;
-
-    while (lab_now_ms() < end && !atomic_load(&w->writes)) {
-        BDR_AUTO(mem) char *text = NULL;
-        char path[64];
-        size_t len = 0;
-        const char *p;
-
-        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&w->tid));
-        if (atomic_load(&w->tid))
-            bdr_err_drop(bdr_os_read_file(path, 4096, &text, &len), "not running yet");
-        p = text ? strrchr(text, ')') : NULL;
-        if (p && p[2] == 'D')
-            return true;
-        poll(NULL, 0, 2);
-    }
-    return false;
-}
 
 static const char *const kinds[] = {"ext4", "xfs", "btrfs"};
 static unsigned kind_mib(const char *kind)
@@ -577,140 +493,6 @@ static void test_watch__gone_or_stopped__window_holds_and_no_next_one(void **sta
     lab_unmake(&fs);
 }
 
-/* --- one process killed or stopped, at any moment --- */
-
-#define VICTIM_BUDGET_MS 300
-#define VICTIM_FS        3
-
-struct victim { /* shared with the process that freezes */
-    pid_t pid;
-    int watch, keepers[VICTIM_FS];
-    atomic_uint ready, freezes;
-};
-
-static _Noreturn void victim_run(struct victim *v, const char *const *mounts)
-{
-    struct bdr_freezer *f = NULL;
-    enum bdr_freeze_state states[VICTIM_FS];
-    unsigned seed = (unsigned)getpid();
-    struct bdr_err *err = bdr_freezer_start(mounts, VICTIM_FS, &f);
-    uint32_t window;
-    bool held;
-
-    if (err)
-        _exit(9);
-    v->watch = bdr_freezer_pid(f);
-    bdr_freezer_keepers(f, v->keepers, VICTIM_FS);
-    atomic_store(&v->ready, 1);
-    for (;;) {
-        err = bdr_freezer_freeze(f, VICTIM_BUDGET_MS, states);
-        if (!err) {
-            atomic_fetch_add(&v->freezes, 1);
-            poll(NULL, 0, (int)(rand_r(&seed) % (VICTIM_BUDGET_MS + 100))); /* at times longer than it may */
-            err = bdr_freezer_thaw(f, &held, &window);
-        }
-        bdr_err_drop(err, "somebody is being killed here");
-        poll(NULL, 0, (int)(rand_r(&seed) % 20));
-    }
-}
-
-static bool gone_within(pid_t pid, uint64_t ms)
-{
-    uint64_t end = lab_now_ms() + ms;
-
-    while (waitpid(pid, NULL, WNOHANG) != pid) { /* ours, by PR_SET_CHILD_SUBREAPER, once its parent is dead */
-        if (kill(pid, 0) && errno == ESRCH)
-            return true;
-        if (lab_now_ms() > end)
-            return false;
-        poll(NULL, 0, 5);
-    }
-    return true;
-}
-
-/* One harm done to one process; the longest that a write took. */
-static uint64_t harm(struct victim *v, const char *const *mounts, int whom, int sig, unsigned after_ms)
-{
-    struct writer w[VICTIM_FS];
-    uint64_t worst = 0;
-    pid_t target, pid;
-
-    memset(v, 0, sizeof(*v));
-    pid = fork();
-    if (!pid)
-        victim_run(v, mounts);
-    assert_true(pid > 0);
-    v->pid = pid;
-    for (uint64_t end = lab_now_ms() + 20000; !atomic_load(&v->ready) && lab_now_ms() < end;)
-        poll(NULL, 0, 2);
-    assert_true(atomic_load(&v->ready));
-    for (int i = 0; i < VICTIM_FS; i++)
-        writer_start(&w[i], mounts[i], false);
-    while (!atomic_load(&v->freezes))
-        poll(NULL, 0, 1);
-    poll(NULL, 0, (int)after_ms);
-    target = whom == 0 ? v->pid : whom == 1 ? v->watch : v->keepers[whom - 2];
-    assert_int_equal(kill(target, sig), 0);
-    poll(NULL, 0, VICTIM_BUDGET_MS + 100);
-    if (whom) /* the others have shown what they can do without it; the caller would freeze for ever */
-        kill(v->pid, SIGKILL);
-    for (int i = 0; i < VICTIM_FS; i++) {
-        uint64_t took = writer_stop(&w[i]);
-
-        worst = BDR_MAX(worst, took);
-    }
-    kill(target, SIGCONT);
-    kill(v->pid, SIGKILL);
-    assert_true(gone_within(v->pid, 10000));
-    assert_true(gone_within(v->watch, 10000));
-    for (int i = 0; i < VICTIM_FS; i++) {
-        assert_true(gone_within(v->keepers[i], 10000));
-        assert_false(lab_thaw(mounts[i]));
-    }
-    return worst;
-}
-
-static void test_any_process__killed_or_stopped__writes_go_on_in_time(void **state)
-{
-    static const int signals[] = {SIGKILL, SIGSTOP};
-    struct lab_fs low, high, apart;
-    struct victim *v;
-    const char *more = getenv("BDR_FREEZE_ROUNDS");
-    unsigned seed = (unsigned)getpid(), rounds = more ? (unsigned)strtoul(more, NULL, 10) : 1;
-    uint64_t worst_of_all = 0;
-    const char *mounts[VICTIM_FS] = {high.mount, low.mount, apart.mount};
-
-    (void)state;
-    LAB_OR_SKIP("test_any_process__killed_or_stopped__writes_go_on_in_time", "ext4");
-    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    v = mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(v != MAP_FAILED);
-    lab_make(&low, "low", NULL, "ext4", 64);
-    lab_make(&high, "high", low.mount, "ext4", 16);
-    lab_make(&apart, "apart", NULL, lab_lacks("btrfs") ? "ext4" : "btrfs", 128);
-    for (unsigned round = 0; round < rounds; round++)
-        for (int whom = 0; whom < 2 + VICTIM_FS; whom++)
-            for (size_t s = 0; s < BDR_COUNT(signals); s++) {
-                uint64_t worst = 0;
-
-                for (int i = 0; i < TRIES; i++) {
-                    worst = harm(v, mounts, whom, signals[s], rand_r(&seed) % (2 * VICTIM_BUDGET_MS));
-                    if (worst <= VICTIM_BUDGET_MS + SLACK_MS)
-                        break;
-                }
-                worst_of_all = BDR_MAX(worst_of_all, worst);
-                if (worst > VICTIM_BUDGET_MS + SLACK_MS)
-                    fail_msg("process %d, signal %d: a write took %llu ms", whom, signals[s],
-                             (unsigned long long)worst);
-            }
-    printf("# longest write with one process killed or stopped, budget %d ms: %llu ms\n", VICTIM_BUDGET_MS,
-           (unsigned long long)worst_of_all);
-    munmap(v, sizeof(*v));
-    lab_unmake(&high);
-    lab_unmake(&low);
-    lab_unmake(&apart);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -728,7 +510,6 @@ int main(void)
         cmocka_unit_test(test_keeper__killed_while_it_holds__thawed_at_once_not_held),
         cmocka_unit_test(test_keeper__stopped__thaw_works_without_it),
         cmocka_unit_test(test_watch__gone_or_stopped__window_holds_and_no_next_one),
-        cmocka_unit_test(test_any_process__killed_or_stopped__writes_go_on_in_time),
     };
 
     return cmocka_run_group_tests_name("os freeze", tests, lab_open, lab_close);
