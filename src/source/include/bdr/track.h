@@ -55,8 +55,9 @@ bdr_ret bdr_track_cut(struct bdr_track *t, uint64_t *out);
 bdr_ret bdr_track_settle(struct bdr_track *t, uint32_t ms, const struct bdr_cancel *cancel);
 /*
  * What may have changed with a number > seq, in increasing order, within [off, off+len); multiples of the granule except at the end
- * of the disk. ZERO: discarded as a whole since, and not written again.
- * Errors: STALE, with the reason: numbers up to seq are not told apart any more.
+ * of the disk. ZERO: discarded as a whole since, and not written again; whether it reads as zeros is the disk's business.
+ * Old numbers are told apart ever more coarsely: more may be told than changed, never less.
+ * Errors: STALE, with the reason: tracking was stopped or interrupted, another disk; RANGE.
  */
 bdr_ret bdr_track_changes(struct bdr_track *t, uint64_t seq, uint64_t off, uint64_t len, bdr_extent_fn fn, void *ctx);
 /* Bytes that bdr_track_changes would tell as DATA; fast. */
