@@ -155,7 +155,7 @@ static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
     for (size_t i = 0; i < a->tags.count; i++)
         tags[i] = a->tags.items[i];
     opt.tags = tags;
-    BDR_TRY(bdr_cli_open(cli, false, &repo));
+    BDR_TRY(bdr_cli_open_writer(cli, &repo));
     BDR_TRY(sources_open(a, cli->cancel, &sources));
     BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){backup_sample, &counts}, &meter));
     bdr_progress_phase(meter, host);

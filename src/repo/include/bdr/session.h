@@ -38,6 +38,9 @@ enum bdr_block_class { BDR_BLOCK_DATA, BDR_BLOCK_NODE };
  */
 bdr_ret bdr_session_put(struct bdr_session *s, enum bdr_block_class cls, const struct bdr_id *id, const void *data,
                         size_t len, bool *out_new);
+/* Whether the block is in the repository (or on its way there in this session) where the session's point may refer to it,
+ * so that it need not be put. Any thread. */
+bdr_ret bdr_session_has(struct bdr_session *s, const struct bdr_id *id, bool *out);
 /* The id of a block; any thread. */
 bdr_ret bdr_session_id(struct bdr_session *s, const void *data, size_t len, struct bdr_id *out);
 /* Call now and then (at least every few minutes) from the thread that owns the session. FENCED when it was lost. */
