@@ -145,7 +145,7 @@ struct bdr_err *backup_every(const struct backup_args *a, struct bdr_cli *cli, c
     struct every e = {.a = a, .cli = cli, .host = host, .delay_ms = EVERY_DELAY_MS};
 
     patient.cancel = &never;
-    BDR_TRY(bdr_cli_open(&patient, false, &repo));
+    BDR_TRY(bdr_cli_open_writer(&patient, &repo));
     e.repo = repo;
     while (!bdr_cancelled(cli->cancel)) {
         uint64_t wait_ms = 0;

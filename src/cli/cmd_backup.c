@@ -116,7 +116,7 @@ static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
         bdr_os_idle();
     if (a->every_ms)
         return backup_every(a, cli, host);
-    BDR_TRY(bdr_cli_open(cli, false, &repo));
+    BDR_TRY(bdr_cli_open_writer(cli, &repo));
     BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){backup_sample, &counts}, &meter));
     bdr_progress_phase(meter, host);
     BDR_TRY(backup_once(a, repo, host, &counts, cli->cancel, &r));

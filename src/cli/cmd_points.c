@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_points.c - bdr points, bdr show, bdr rm. */
 #include "bdr/clock.h"
+#include "bdr/jsonset.h"
 #include "bdr/point.h"
 #include "cmds.h"
 #include "engine.h"
@@ -140,12 +141,6 @@ static struct bdr_err *show_disks(struct bdr_cli *cli, const json_t *point)
     return NULL;
 }
 
-static void json_free(json_t *j)
-{
-    json_decref(j);
-}
-BDR_AUTO_DEFINE(json, json_t *, json_free)
-
 static struct bdr_err *show_run(void *raw, struct bdr_cli *cli)
 {
     static const struct bdr_col cols[] = {
@@ -214,7 +209,7 @@ static struct bdr_err *rm_run(void *raw, struct bdr_cli *cli)
     const struct rm_args *a = raw;
     BDR_AUTO(repo) struct bdr_repo *repo = NULL;
 
-    BDR_TRY(bdr_cli_open(cli, false, &repo));
+    BDR_TRY(bdr_cli_open_to_free(cli, &repo));
     for (size_t i = 0; i < a->points.count; i++) {
         struct bdr_point_info info;
 

@@ -144,7 +144,7 @@ static struct bdr_err *repair_run(void *raw, struct bdr_cli *cli)
 
     if (a->sources.count > REPAIR_DISKS_MAX)
         BDR_FAIL(BDR_RANGE, 0, "at most %d disks can be asked at once", REPAIR_DISKS_MAX);
-    BDR_TRY(bdr_cli_open(cli, a->dry_run, &repo));
+    BDR_TRY(a->dry_run ? bdr_cli_open(cli, true, &repo) : bdr_cli_open_writer(cli, &repo));
     if (a->from_repo)
         BDR_TRY_FOR(bdr_cli_open_other(cli, a->from_repo, a->from_passphrase_file, a->from_key_file, true, &other),
                     "opening the repository to heal from");

@@ -4,29 +4,32 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct bdr_err *cli_open(struct bdr_cli *cli, bool read_only, bool to_free, struct bdr_repo **out)
+static struct bdr_err *cli_open(struct bdr_cli *cli, const struct bdr_repo_options *more, struct bdr_repo **out)
 {
+    struct bdr_repo_options opt = *more;
     const char *url = NULL;
 
     BDR_TRY(bdr_cli_repo(cli, NULL, &url));
-    return bdr_repo_open(url,
-                         &(struct bdr_repo_options){.passphrase_file = cli->common->passphrase_file,
-                                                    .key_file = cli->common->key_file,
-                                                    .cache_dir = cli->common->cache_dir,
-                                                    .read_only = read_only,
-                                                    .to_free = to_free,
-                                                    .cancel = cli->cancel},
-                         out);
+    opt.passphrase_file = cli->common->passphrase_file;
+    opt.key_file = cli->common->key_file;
+    opt.cache_dir = cli->common->cache_dir;
+    opt.cancel = cli->cancel;
+    return bdr_repo_open(url, &opt, out);
 }
 
 struct bdr_err *bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_repo **out)
 {
-    return cli_open(cli, read_only, false, out);
+    return cli_open(cli, &(struct bdr_repo_options){.read_only = read_only}, out);
+}
+
+struct bdr_err *bdr_cli_open_writer(struct bdr_cli *cli, struct bdr_repo **out)
+{
+    return cli_open(cli, &(struct bdr_repo_options){.writes_next = true}, out);
 }
 
 struct bdr_err *bdr_cli_open_to_free(struct bdr_cli *cli, struct bdr_repo **out)
 {
-    return cli_open(cli, false, true, out);
+    return cli_open(cli, &(struct bdr_repo_options){.writes_next = true, .to_free = true}, out);
 }
 
 struct bdr_err *bdr_cli_open_other(struct bdr_cli *cli, const char *url, const char *passphrase_file,
@@ -39,6 +42,7 @@ struct bdr_err *bdr_cli_open_other(struct bdr_cli *cli, const char *url, const c
                                                     .key_file = own ? key_file : cli->common->key_file,
                                                     .cache_dir = cli->common->cache_dir,
                                                     .read_only = read_only,
+                                                    .writes_next = !read_only,
                                                     .cancel = cli->cancel},
                          out);
 }

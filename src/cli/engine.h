@@ -7,6 +7,8 @@
 
 /* Opens --repo with the common options' keys. */
 bdr_ret bdr_cli_open(struct bdr_cli *cli, bool read_only, struct bdr_repo **out);
+/* The same for a command that begins a session at once (see bdr_repo_options.writes_next). */
+bdr_ret bdr_cli_open_writer(struct bdr_cli *cli, struct bdr_repo **out);
 /* The same for a command that frees space: it works on a full disk. */
 bdr_ret bdr_cli_open_to_free(struct bdr_cli *cli, struct bdr_repo **out);
 /* Opens another repository; without secrets of its own it is tried with those of --repo. */

@@ -13,12 +13,6 @@
 
 #define BACKUP_UNREADABLE_MAX 4096
 
-static void json_free(json_t *j)
-{
-    json_decref(j);
-}
-BDR_AUTO_DEFINE(json, json_t *, json_free)
-
 struct backup {
     struct bdr_repo *repo;
     const struct bdr_backup_options *opt;

@@ -2,15 +2,11 @@
 /* copy.c - a point of one repository into another: which point there to build on, then a backup of its disks. */
 #include "bdr/copy.h"
 #include "bdr/bytes.h"
+#include "bdr/jsonset.h"
 #include "bdr/point.h"
+#include "direct.h"
 #include <stdio.h>
 #include <string.h>
-
-static void json_free(json_t *j)
-{
-    json_decref(j);
-}
-BDR_AUTO_DEFINE(json, json_t *, json_free)
 
 struct copy {
     struct bdr_repo *from, *to;
@@ -150,6 +146,12 @@ static struct bdr_err *copy_go(struct copy *c, const char *point, struct bdr_cop
     if (out->there)
         return NULL;
     BDR_TRY(bdr_point_read(c->from, &c->point, &c->manifest));
+    if (direct_can(c->from, c->to)) {
+        const struct direct_spec direct = {.from = c->from, .to = c->to, .host = c->point.host, .manifest = c->manifest,
+                                           .base = c->base, .base_to = c->base_to, .opt = c->opt};
+
+        return copy_explain(c, direct_copy(&direct, out));
+    }
     BDR_TRY(copy_open(c));
     opt.inherit = c->manifest;
     opt.base_point = c->base ? c->base_to : NULL;

@@ -2,6 +2,7 @@
 /* envelope.h - the frame of every small object. Format: docs/formats/repository.md section 2. Threads: any. */
 #pragma once
 #include "bdr/bytes.h"
+#include "bdr/jsonset.h"
 #include "crypto.h"
 #include <jansson.h>
 
@@ -32,5 +33,3 @@ bdr_ret bdr_envelope_json(enum bdr_envelope_kind kind, const uint8_t repo_id[16]
                           const void *raw, size_t len, uint8_t out_repo_id[16], json_t **out);
 bdr_ret bdr_envelope_make_json(enum bdr_envelope_kind kind, const uint8_t repo_id[16], const struct bdr_secret *key,
                                const json_t *json, struct bdr_buf *out);
-
-BDR_AUTO_DEFINE(json, json_t *, json_decref)

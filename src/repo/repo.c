@@ -192,7 +192,8 @@ static struct bdr_err *repo_index(struct bdr_repo *r, const char *cache_dir, boo
 static struct bdr_err *repo_ready(struct bdr_repo *r, const struct bdr_repo_options *opt)
 {
     BDR_TRY(repo_index(r, opt->cache_dir, opt->fresh_index));
-    return bdr_repo_sync(r, NULL, NULL);
+    /* Who writes must look again once its session is visible: what was listed before may be pruned by then. */
+    return opt->writes_next ? NULL : bdr_repo_sync(r, NULL, NULL);
 }
 
 struct bdr_err *bdr_repo_open(const char *url, const struct bdr_repo_options *opt, struct bdr_repo **out)

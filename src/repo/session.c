@@ -478,6 +478,16 @@ struct bdr_err *bdr_session_publish(struct bdr_session *s, json_t *point, char o
     return NULL;
 }
 
+struct bdr_err *bdr_session_has(struct bdr_session *s, const struct bdr_id *id, bool *out)
+{
+    bool has = bdr_idset_has(s->pending, id);
+
+    if (!has)
+        BDR_TRY(session_fail(s, session_known(s, id, &has)));
+    *out = has;
+    return NULL;
+}
+
 struct bdr_session_stats *bdr_session_stats(struct bdr_session *s)
 {
     return &s->stats;

@@ -106,8 +106,10 @@ struct bdr_err *bdr_store_get(struct bdr_store *st, const char *key, uint64_t of
         *out_len = 0;
         return NULL;
     }
+    atomic_fetch_add(&st->counts.gets, 1);
     BDR_TRY_FOR(st->drv->get(st, key, off, buf, len, out_len), "reading object %s", key);
     BDR_ASSERT(*out_len <= len);
+    atomic_fetch_add(&st->counts.get_bytes, *out_len);
     return NULL;
 }
 
@@ -146,6 +148,7 @@ struct bdr_err *bdr_store_get_all(struct bdr_store *st, const char *key, size_t 
 struct bdr_err *bdr_store_stat(struct bdr_store *st, const char *key, struct bdr_store_stat *out)
 {
     BDR_TRY(check_key(key));
+    atomic_fetch_add(&st->counts.stats, 1);
     BDR_TRY_FOR(st->drv->stat(st, key, out), "looking at object %s", key);
     return NULL;
 }
@@ -154,6 +157,7 @@ struct bdr_err *bdr_store_put(struct bdr_store *st, const char *key, const void 
 {
     BDR_TRY(check_write(st, key));
     BDR_ASSERT(flags == BDR_PUT_REPLACE || flags == BDR_PUT_EXCL);
+    atomic_fetch_add(&st->counts.puts, 1);
     BDR_TRY_FOR(st->drv->put(st, key, data, len, flags), "writing object %s", key);
     return NULL;
 }
@@ -177,6 +181,7 @@ struct bdr_err *bdr_store_list(struct bdr_store *st, const char *prefix, bdr_lis
 
     if (!key_ok(prefix, true))
         BDR_FAIL(BDR_INVAL, 0, "'%.200s' can't be the beginning of an object key", prefix);
+    atomic_fetch_add(&st->counts.lists, 1);
     BDR_TRY_FOR(st->drv->list(st, prefix, list_keys_only, &filter), "listing objects '%s*'", prefix);
     return NULL;
 }
@@ -184,6 +189,7 @@ struct bdr_err *bdr_store_list(struct bdr_store *st, const char *prefix, bdr_lis
 struct bdr_err *bdr_store_remove(struct bdr_store *st, const char *key)
 {
     BDR_TRY(check_write(st, key));
+    atomic_fetch_add(&st->counts.removes, 1);
     BDR_TRY_FOR(st->drv->remove(st, key), "removing object %s", key);
     return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jsonset.h - building JSON objects that lose no member when memory is short.
+ * jsonset.h - building JSON objects that lose no member when memory is short; BDR_AUTO(json).
  *
  * A manifest without "root" would be a disk of zeros, a key object without "wrapped" a repository nobody can open.
  * Threads: as the object.
@@ -9,6 +9,8 @@
 #include "bdr/err.h"
 #include <jansson.h>
 #include <string.h>
+
+BDR_AUTO_DEFINE(json, json_t *, json_decref)
 
 /* Sets a member; takes over v, and NULL (what a constructor of jansson returns without memory) is NOMEM. */
 BDR_UNUSED BDR_MUST_USE static inline struct bdr_err *bdr_json_set(json_t *o, const char *name, json_t *v)

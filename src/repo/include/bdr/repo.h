@@ -24,12 +24,13 @@ struct bdr_repo_options {
     const char *key_file;        /* or NULL */
     const char *cache_dir;       /* index of non-local stores; NULL: $XDG_CACHE_HOME/bdr or ~/.cache/bdr */
     bool read_only;
+    bool writes_next;            /* a session, prune, verify or repair comes next: it lists the packs, opening need not */
     bool to_free;                /* to free space: on a full disk the reserve may be spent on opening already */
     bool fresh_index;            /* throw the local index away first (rebuild): nobody else may use it */
     const struct bdr_cancel *cancel;
 };
 /*
- * Opens the repository at `url` and brings its index up to date with its packs.
+ * Opens the repository at `url` and (unless opt->writes_next) brings its index up to date with its packs.
  * Errors: NOTFOUND nothing there; INVAL not a repository; VERSION newer format; AUTH wrong passphrase or none given;
  * DENIED; NET.
  */

@@ -40,6 +40,9 @@ bdr_ret bdr_session_put(struct bdr_session *s, enum bdr_block_class cls, const s
                         size_t len, bool *out_new);
 /* Reads a block that is durable, of at most `max` bytes. Any thread. NOTFOUND, CORRUPT, IO, NET. */
 bdr_ret bdr_session_get(struct bdr_session *s, const struct bdr_id *id, void *dst, size_t max, size_t *out_len);
+/* Whether the block is in the repository (or on its way there in this session) where the session's point may refer to it,
+ * so that it need not be put. Any thread. */
+bdr_ret bdr_session_has(struct bdr_session *s, const struct bdr_id *id, bool *out);
 /* The id of a block; any thread. */
 bdr_ret bdr_session_id(struct bdr_session *s, const void *data, size_t len, struct bdr_id *out);
 /* Call now and then (at least every few minutes) from the thread that owns the session. FENCED when it was lost. */

@@ -10,6 +10,7 @@
 #pragma once
 #include "bdr/cancel.h"
 #include "bdr/err.h"
+#include <stdatomic.h>
 
 struct bdr_store;        /* a driver's struct starts with one */
 struct bdr_store_writer; /* likewise */
@@ -55,11 +56,17 @@ struct bdr_store_driver {
     void (*close)(struct bdr_store *st);
 };
 
+/* What was asked of a store since it was opened. */
+struct bdr_store_counts {
+    atomic_uint_fast64_t gets, get_bytes, stats, puts, lists, removes;
+};
+
 struct bdr_store {
     const struct bdr_store_driver *drv;
     bool read_only;
     bool local; /* a folder on this machine: its path is bdr_store_path() */
     char *url;  /* owned; as shown to people, without secrets */
+    struct bdr_store_counts counts;
 };
 struct bdr_store_writer {
     struct bdr_store *st;
