@@ -44,6 +44,7 @@ CREATE TABLE job (
     lease_until_ms @i64 NOT NULL DEFAULT 0,
     beat_ms @i64 NOT NULL DEFAULT 0,
     checkpoint TEXT NOT NULL DEFAULT '',    -- where the next worker continues
+    moved @bool NOT NULL DEFAULT 0,         -- the checkpoint moved under this lease: the next try counts as a first one
     pass @i64 NOT NULL DEFAULT 0,
     done_bytes @i64 NOT NULL DEFAULT 0,
     total_bytes @i64 NOT NULL DEFAULT 0,
@@ -58,7 +59,9 @@ CREATE TABLE job (
 ) @strict;
 ALTER TABLE job SET (fillfactor = 70); -- pg
 CREATE UNIQUE INDEX job_one_writer ON job (host_id) WHERE writes = 1 AND state IN ('running', 'pausing', 'cancelling');
-CREATE UNIQUE INDEX job_one_waiting ON job (host_id, kind) WHERE origin = 'policy' AND state = 'ready';
+-- one run of a policy at a time: a missed one is caught up, not queued behind itself
+CREATE UNIQUE INDEX job_one_run ON job (host_id, kind)
+ WHERE origin = 'policy' AND state NOT IN ('done', 'failed', 'cancelled');
 CREATE INDEX job_ready ON job (priority DESC, due_ms, id) WHERE state = 'ready';
 CREATE INDEX job_lease ON job (lease_until_ms) WHERE state IN ('running', 'pausing', 'cancelling');
 CREATE INDEX job_worker ON job (worker_id) WHERE state IN ('running', 'pausing', 'cancelling');
