@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* track_gen.c - generations: ending one, asking what changed after one. Source: docs/drivers/live.md#generations */
+/* track_gen.c - generations: ending one, asking what changed after one. Source: docs/drivers/live-track.md#generations */
 #include "bdr/clock.h"
 #include "track_priv.h"
 #include <string.h>

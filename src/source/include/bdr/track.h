@@ -6,7 +6,7 @@
  * it. Generations have growing 64-bit numbers outside (`seq`); the byte is their short name. Maps and programs are pinned
  * below /sys/fs/bpf/openbdr/v1, so that tracking goes on without any process of ours.
  * Needs: Linux 5.11 or later with BTF, CAP_BPF + CAP_PERFMON + CAP_SYS_ADMIN.
- * Source: docs/drivers/live.md; the reference page on Linux tracking for what was measured.
+ * Source: docs/drivers/live-track.md; the reference page on Linux tracking for what was measured.
  * Depends on: base, os, source.h.      Threads: one at a time a handle, except bdr_track_touched: any.
  */
 #pragma once
