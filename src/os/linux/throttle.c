@@ -188,14 +188,10 @@ static bool throttle_own(char *text, bool v2, char out[THROTTLE_PATH])
 
 static bool throttle_has_word(const char *path, const char *word)
 {
-    BDR_AUTO(mem) char *text = NULL;
-    size_t len = 0;
-    struct bdr_err *err = bdr_os_read_file(path, 65536, &text, &len);
+    char text[4096];
 
-    if (err) {
-        bdr_err_drop(err, "then it has not");
+    if (!volumes_read(path, text, sizeof(text)))
         return false;
-    }
     text[strcspn(text, "\n")] = 0;
     return throttle_says(text, word);
 }
@@ -203,10 +199,8 @@ static bool throttle_has_word(const char *path, const char *word)
 /* A mounted hierarchy that can limit: fills base, own and v2. */
 static bool throttle_usable(struct bdr_throttle *t, const struct volumes_mount *m)
 {
-    BDR_AUTO(mem) char *text = NULL;
-    char path[PATH_MAX];
-    size_t len = 0, root;
-    struct bdr_err *err;
+    char path[PATH_MAX], text[16384];
+    size_t root;
 
     t->v2 = !strcmp(m->type, "cgroup2");
     if (!t->v2 && (strcmp(m->type, "cgroup") || !strstr(m->options, "blkio")))
@@ -215,9 +209,7 @@ static bool throttle_usable(struct bdr_throttle *t, const struct volumes_mount *
     if (t->v2 && !throttle_has_word(path, "io"))
         return false;
     snprintf(path, sizeof(path), "%s/self/cgroup", t->host->proc);
-    err = bdr_os_read_file(path, 65536, &text, &len);
-    bdr_err_drop(err, "as if we were in none");
-    if (err || !throttle_own(text, t->v2, t->own) ||
+    if (!volumes_read(path, text, sizeof(text)) || !throttle_own(text, t->v2, t->own) ||
         snprintf(t->base, sizeof(t->base), "%s", m->point) >= THROTTLE_PATH)
         return false;
     root = strcmp(m->root, "/") ? strlen(m->root) : 0; /* a container sees a part of the hierarchy only */

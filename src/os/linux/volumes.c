@@ -58,16 +58,11 @@ static bool volumes_on_devices(const struct volumes_mount *m)
  */
 static uint64_t volumes_mount_id(int fd, uint64_t want)
 {
-    BDR_AUTO(mem) char *text = NULL;
+    char path[64], text[1024];
     const char *id;
-    char path[64];
-    size_t len = 0;
-    struct bdr_err *err;
 
     snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-    err = bdr_os_read_file(path, 65536, &text, &len);
-    bdr_err_drop(err, "an old kernel, or no /proc: the mount point is believed");
-    id = text ? strstr(text, "mnt_id:") : NULL;
+    id = volumes_read(path, text, sizeof(text)) ? strstr(text, "mnt_id:") : NULL;
     return id ? strtoull(id + strlen("mnt_id:"), NULL, 10) : want;
 }
 
@@ -237,6 +232,7 @@ struct bdr_err *volumes_scan_host(const struct volumes_host *host, const char *c
     char path[PATH_MAX];
     size_t len = 0, twice;
 
+    volumes_trouble_begin();
     if (n > BDR_VOLUMES_DISKS_MAX)
         BDR_FAIL(BDR_INVAL, 0, "%zu disks at once; at most %d", n, BDR_VOLUMES_DISKS_MAX);
     for (size_t i = 0; i < n; i++) {
@@ -253,6 +249,7 @@ struct bdr_err *volumes_scan_host(const struct volumes_host *host, const char *c
     BDR_TRY(volumes_filesystems(&s, v));
     BDR_TRY(volumes_swaps(&s, v));
     BDR_TRY(volumes_raws(&s, v));
+    BDR_TRY(volumes_trouble_end());
     *out = BDR_STEAL(v);
     return NULL;
 }
@@ -286,20 +283,12 @@ static bool volumes_is_disk(const struct volumes_host *host, const char *name, c
     char path[PATH_MAX], text[32];
     unsigned major, minor;
     struct stat st;
-    FILE *f;
-    bool good;
 
     snprintf(path, sizeof(path), "%s/block/%s/dev", host->sys, name);
-    f = volumes_no_disk(name) ? NULL : fopen(path, "re");
-    if (!f)
-        return false;
-    good = fgets(text, sizeof(text), f) && sscanf(text, "%u:%u", &major, &minor) == 2;
-    fclose(f);
-    if (!good)
+    if (volumes_no_disk(name) || !volumes_read(path, text, sizeof(text)) || sscanf(text, "%u:%u", &major, &minor) != 2)
         return false;
     volumes_dev dev = volumes_dev_of(major, minor);
-    /* Unused slots of nbd and empty card readers have no size; a path of an NVMe multipath is hidden behind its head.
-     */
+    /* Unused slots of nbd and empty card readers have no size; a path of NVMe multipath is hidden behind its head. */
     if (!volumes_attr(host, dev, "size", text, sizeof(text)) || !strtoull(text, NULL, 10) ||
         (volumes_attr(host, dev, "hidden", text, sizeof(text)) && *text == '1'))
         return false;
@@ -324,6 +313,7 @@ struct bdr_err *volumes_disks_host(const struct volumes_host *host, char ***out,
     DIR *dir;
 
     snprintf(path, sizeof(path), "%s/block", host->sys);
+    volumes_trouble_begin();
     dir = opendir(path);
     if (!dir)
         BDR_FAIL_ERRNO("opening folder %s", path);
@@ -341,6 +331,11 @@ struct bdr_err *volumes_disks_host(const struct volumes_host *host, char ***out,
     if (short_of_memory) {
         bdr_volumes_disks_free(all, n);
         BDR_NOMEM_IF_NULL(NULL);
+    }
+    struct bdr_err *err = volumes_trouble_end();
+    if (err) {
+        bdr_volumes_disks_free(all, n);
+        return err;
     }
     if (n)
         qsort(all, n, sizeof(*all), volumes_by_name);

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "bdr/volumes.h"
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,6 +88,21 @@ struct volumes_place {
 bdr_ret volumes_resolve(const struct volumes_host *host, const char *path, volumes_dev *out);
 /* The whole disk that `path` names: NOTFOUND, INVAL as bdr_volumes_scan. */
 bdr_ret volumes_disk(const struct volumes_host *host, const char *path, volumes_dev *out);
+/*
+ * "Not there" is an answer, having no descriptors or memory to look is none. Whoever opens in here says so to
+ * trouble(), which keeps the first errno of the second kind; trouble_begin() forgets, trouble_end() makes it the scan's
+ * error.
+ */
+void volumes_trouble(int sys);
+void volumes_trouble_begin(void);
+bdr_ret volumes_trouble_end(void);
+/* opendir(3), with that. */
+DIR *volumes_opendir(const char *path);
+/*
+ * The first n-1 bytes of a small file of the kernel's; false when it can't be read. Allocates nothing: being short of
+ * memory must not look like "there is none".
+ */
+bool volumes_read(const char *path, char *out, size_t n);
 /* Its name in /dev, "/dev/vda2", into out[n]; false when /sys does not know it. */
 bool volumes_name(const struct volumes_host *host, volumes_dev dev, char *out, size_t n);
 /* A file of the device's folder in /sys, without its newline, into out[n]; false when there is none. */

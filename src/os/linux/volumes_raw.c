@@ -7,7 +7,6 @@
  * between open and close, in which another's mount of that very partition fails with EBUSY: asked only of partitions
  * that nothing known uses.
  */
-#include "bdr/osfile.h"
 #include "volumes_priv.h"
 #include <dirent.h>
 #include <errno.h>
@@ -50,18 +49,12 @@ static struct bdr_err *raw_add_dev(struct volumes_scan *s, struct bdr_volumes *v
 
 static bool raw_writes(const struct volumes_scan *s, const char *pid, const char *fd)
 {
-    char path[PATH_MAX];
-    BDR_AUTO(mem) char *text = NULL;
+    char path[PATH_MAX], text[1024]; /* "flags:" is its second line */
     const char *flags;
-    size_t len = 0;
-    struct bdr_err *err;
 
     snprintf(path, sizeof(path), "%s/%s/fdinfo/%s", s->host->proc, pid, fd);
-    err = bdr_os_read_file(path, 65536, &text, &len);
-    if (err) {
-        bdr_err_drop(err, "closed meanwhile");
+    if (!volumes_read(path, text, sizeof(text))) /* closed meanwhile */
         return false;
-    }
     flags = strstr(text, "flags:");
     return flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
 }
@@ -81,12 +74,8 @@ static struct bdr_err *raw_descriptor(struct volumes_scan *s, struct bdr_volumes
     if (!dev || !raw_writes(s, pid, fd))
         return NULL;
     snprintf(path, sizeof(path), "%s/%s/comm", s->host->proc, pid);
-    BDR_AUTO(mem) char *comm = NULL;
-    size_t len = 0;
-    struct bdr_err *err = bdr_os_read_file(path, sizeof(name), &comm, &len);
-    if (!err)
-        snprintf(name, sizeof(name), "%.*s", (int)strcspn(comm, "\n"), comm);
-    bdr_err_drop(err, "ended meanwhile; its number will do");
+    if (volumes_read(path, name, sizeof(name))) /* else it ended meanwhile; its number will do */
+        name[strcspn(name, "\n")] = 0;
     snprintf(what, sizeof(what), "%s (written by %s, process %s)", to, *name ? name : "a program", pid);
     return raw_add_dev(s, v, dev, what);
 }
@@ -99,7 +88,7 @@ static struct bdr_err *raw_process(struct volumes_scan *s, struct bdr_volumes *v
     DIR *dir;
 
     snprintf(path, sizeof(path), "%s/%s/fd", s->host->proc, pid);
-    dir = opendir(path); /* another user's, or gone: not to be known */
+    dir = volumes_opendir(path); /* another user's, or gone: not to be known */
     while (dir && !err && (e = readdir(dir)))
         if (e->d_name[0] != '.')
             err = raw_descriptor(s, v, pid, e->d_name);
@@ -110,7 +99,7 @@ static struct bdr_err *raw_process(struct volumes_scan *s, struct bdr_volumes *v
 
 static struct bdr_err *raw_programs(struct volumes_scan *s, struct bdr_volumes *v)
 {
-    DIR *dir = opendir(s->host->proc);
+    DIR *dir = volumes_opendir(s->host->proc);
     struct bdr_err *err = NULL;
     struct dirent *e;
     char self[24];
@@ -135,7 +124,7 @@ static bool raw_used(const struct volumes_scan *s, const char *folder, volumes_d
         if (s->seen[i] == dev)
             return true;
     snprintf(path, sizeof(path), "%s/holders", folder);
-    dir = opendir(path);
+    dir = volumes_opendir(path);
     while (dir && !any && (e = readdir(dir)))
         any = e->d_name[0] != '.';
     if (dir)
@@ -153,6 +142,8 @@ static struct bdr_err *raw_claimed(struct volumes_scan *s, struct bdr_volumes *v
     fd = open(name, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0)
         close(fd);
+    if (fd < 0)
+        volumes_trouble(errno);
     if (fd >= 0 || errno != EBUSY)
         return NULL;
     snprintf(what, sizeof(what), "%s (claimed by something that is not mounted here)", name);
@@ -169,7 +160,7 @@ static struct bdr_err *raw_disk(struct volumes_scan *s, struct bdr_volumes *v, v
     DIR *dir;
 
     snprintf(folder, sizeof(folder), "%s/dev/block/%u:%u", s->host->sys, volumes_major(disk), volumes_minor(disk));
-    dir = opendir(folder);
+    dir = volumes_opendir(folder);
     while (dir && !err && (e = readdir(dir))) {
         unsigned major, minor;
 

@@ -5,7 +5,6 @@
  *
  * Source: Documentation/ABI/stable/sysfs-block (slaves, holders), testing/sysfs-fs-btrfs; loop/backing_file.
  */
-#include "bdr/osfile.h"
 #include "volumes_priv.h"
 #include <dirent.h>
 #include <errno.h>
@@ -22,14 +21,55 @@
 
 const struct volumes_host volumes_this_host = {.proc = "/proc", .sys = "/sys", .live = true};
 
-static bool stack_read(const char *path, char *out, size_t n)
+static _Thread_local int stack_trouble; /* an errno; per thread, as the scan itself is */
+
+void volumes_trouble(int sys)
+{
+    if (!stack_trouble && (sys == EMFILE || sys == ENFILE || sys == ENOMEM || sys == EIO))
+        stack_trouble = sys;
+}
+
+void volumes_trouble_begin(void)
+{
+    stack_trouble = 0;
+}
+
+struct bdr_err *volumes_trouble_end(void)
+{
+    if (stack_trouble)
+        BDR_FAIL(bdr_code_of_errno(stack_trouble), stack_trouble, "looking for what lies on the disks");
+    return NULL;
+}
+
+DIR *volumes_opendir(const char *path)
+{
+    DIR *dir = opendir(path);
+
+    if (!dir)
+        volumes_trouble(errno);
+    return dir;
+}
+
+bool volumes_read(const char *path, char *out, size_t n)
 {
     BDR_AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, out, n - 1); /* an attribute is given whole by one read */
+    size_t len = 0;
+    ssize_t got = -1;
 
-    if (got < 0)
+    while (fd >= 0 && len < n - 1 && ((got = read(fd, out + len, n - 1 - len)) > 0 || (got < 0 && errno == EINTR)))
+        len += got > 0 ? (size_t)got : 0;
+    if (fd < 0 || (got < 0 && !len)) {
+        volumes_trouble(errno);
         return false;
-    out[got] = 0;
+    }
+    out[len] = 0;
+    return true;
+}
+
+static bool stack_read(const char *path, char *out, size_t n)
+{
+    if (!volumes_read(path, out, n))
+        return false;
     out[strcspn(out, "\n")] = 0;
     return true;
 }
@@ -77,7 +117,7 @@ static volumes_dev stack_mapped(const struct volumes_host *host, const char *nam
     DIR *dir;
 
     snprintf(path, sizeof(path), "%s/class/block", host->sys);
-    dir = opendir(path);
+    dir = volumes_opendir(path);
     while (dir && !found && (e = readdir(dir))) {
         snprintf(path, sizeof(path), "%s/class/block/%s/dm/name", host->sys, e->d_name);
         if (strncmp(e->d_name, "dm-", 3) || !stack_read(path, text, sizeof(text)) || strcmp(text, name))
@@ -122,17 +162,11 @@ bool volumes_name(const struct volumes_host *host, volumes_dev dev, char *out, s
     char *end;
 
     if (!dev || !volumes_attr(host, dev, "dm/name", text, sizeof(text))) {
-        char path[PATH_MAX];
-        BDR_AUTO(mem) char *all = NULL;
-        size_t len = 0;
-        struct bdr_err *err;
+        char path[PATH_MAX], all[4096];
 
         stack_path(host, dev, "uevent", path);
-        err = bdr_os_read_file(path, 65536, &all, &len);
-        if (err) {
-            bdr_err_drop(err, "the caller goes without a name");
+        if (!volumes_read(path, all, sizeof(all)))
             return false;
-        }
         name = strstr(all, "DEVNAME=");
         if (!name || (name != all && name[-1] != '\n'))
             return false;
@@ -216,7 +250,7 @@ static struct bdr_err *stack_slaves(struct volumes_scan *s, volumes_dev dev, boo
     DIR *dir;
 
     stack_path(s->host, dev, "slaves", path);
-    dir = opendir(path);
+    dir = volumes_opendir(path);
     while (dir && !err && (e = readdir(dir))) {
         volumes_dev under;
 
@@ -290,14 +324,14 @@ static bool stack_btrfs_by_device(const struct volumes_host *host, volumes_dev d
     DIR *all;
 
     snprintf(path, sizeof(path), "%s/fs/btrfs", host->sys);
-    all = dev ? opendir(path) : NULL;
+    all = dev ? volumes_opendir(path) : NULL;
     while (all && !found && (e = readdir(all))) {
         struct dirent *d;
         DIR *dir;
 
         if (e->d_name[0] == '.' || snprintf(out, n, "%s/%s/devices", path, e->d_name) >= (int)n)
             continue;
-        dir = opendir(out);
+        dir = volumes_opendir(out);
         while (dir && !found && (d = readdir(dir)))
             found = d->d_name[0] != '.' && snprintf(sub, sizeof(sub), "%s/%s/dev", out, d->d_name) < (int)sizeof(sub) &&
                     stack_dev(sub) == dev;
@@ -336,7 +370,7 @@ static struct bdr_err *stack_btrfs(struct volumes_scan *s, const struct volumes_
     BDR_TRY(volumes_resolve(s->host, m->source, &dev));
     if (stack_btrfs_by_device(s->host, dev, path, sizeof(path)) ||
         stack_btrfs_by_mount(s->host, m->point, path, sizeof(path)))
-        dir = opendir(path);
+        dir = volumes_opendir(path);
     while (dir && !err && (e = readdir(dir))) {
         if (e->d_name[0] == '.' || snprintf(sub, sizeof(sub), "%s/%s/dev", path, e->d_name) >= (int)sizeof(sub))
             continue;

@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
+#include <time.h>
+
+#define STUCK_S 30
 
 static void *writer_run(void *ctx)
 {
@@ -41,8 +44,17 @@ void writer_start(struct writer *w, const char *mount, bool once)
 
 uint64_t writer_stop(struct writer *w)
 {
+    struct timespec until;
+
     atomic_store(&w->stop, 1);
-    pthread_join(w->thread, NULL);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STUCK_S;
+    if (pthread_timedjoin_np(w->thread, NULL, &until)) { /* a thread that waits for a thaw outlives even SIGKILL */
+        *strrchr(w->path, '/') = 0;
+        lab_thaw(w->path);
+        pthread_join(w->thread, NULL);
+        fail_msg("%s stood still for %d s", w->path, STUCK_S);
+    }
     assert_true(atomic_load(&w->writes) > 0);
     return atomic_load(&w->worst_ms);
 }
