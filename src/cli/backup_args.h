@@ -20,8 +20,8 @@ struct backup_args {
 /* Options that do not go together: INVAL, RANGE. */
 bdr_ret backup_check(const struct backup_args *a);
 /* Opens the sources, makes one point of them, closes them. */
-bdr_ret backup_once(const struct backup_args *a, struct bdr_repo *repo, const char *host, struct bdr_backup_meter *meter,
-                    const struct bdr_cancel *cancel, struct bdr_backup_result *out);
+bdr_ret backup_once(const struct backup_args *a, struct bdr_repo *repo, const char *host,
+                    struct bdr_backup_meter *meter, const struct bdr_cancel *cancel, struct bdr_backup_result *out);
 /* A point every a->every_ms until the first signal or a->count of them. PARTIAL: some could not be made. */
 bdr_ret backup_every(const struct backup_args *a, struct bdr_cli *cli, const char *host);
 /* A progress source over a struct bdr_backup_meter. */

@@ -30,8 +30,8 @@ struct every {
 /* What an operator has to do something about: trying again would only fill the log. */
 static bool every_is_final(enum bdr_code code)
 {
-    return code == BDR_INVAL || code == BDR_UNSUPPORTED || code == BDR_DENIED || code == BDR_AUTH || code == BDR_FENCED ||
-           code == BDR_VERSION || code == BDR_INTERNAL || code == BDR_RANGE;
+    return code == BDR_INVAL || code == BDR_UNSUPPORTED || code == BDR_DENIED || code == BDR_AUTH ||
+           code == BDR_FENCED || code == BDR_VERSION || code == BDR_INTERNAL || code == BDR_RANGE;
 }
 
 static struct bdr_err *every_line(struct every *e, json_t *doc, const char *text)
@@ -50,7 +50,8 @@ static struct bdr_err *every_line(struct every *e, json_t *doc, const char *text
     return NULL;
 }
 
-static struct bdr_err *every_tell(struct every *e, const struct bdr_backup_result *r, int64_t moment_ms, uint64_t rpo_ms)
+static struct bdr_err *every_tell(struct every *e, const struct bdr_backup_result *r, int64_t moment_ms,
+                                  uint64_t rpo_ms)
 {
     char time[24], changed[16], stored[16], rpo[32] = "-", text[512];
 
@@ -61,13 +62,14 @@ static struct bdr_err *every_tell(struct every *e, const struct bdr_backup_resul
              bdr_size_text(r->changed_bytes, changed), bdr_size_text(r->stored_bytes, stored), r->seconds,
              r->reason[0] ? "  because " : "", r->reason, r->moment.note[0] ? "  note: " : "", r->moment.note);
     return every_line(e,
-                      json_pack("{s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s}", "point", r->point_id,
-                                "time_ms", (json_int_t)moment_ms, "consistency", r->consistency, "rpo_ms",
+                      json_pack("{s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s}", "point",
+                                r->point_id, "time_ms", (json_int_t)moment_ms, "consistency", r->consistency, "rpo_ms",
                                 e->last_ms ? json_integer((json_int_t)rpo_ms) : json_null(), "window_ms",
                                 (json_int_t)r->moment.window_ms, "passes", (json_int_t)r->moment.passes, "read_bytes",
-                                (json_int_t)r->read_bytes, "changed_bytes", (json_int_t)r->changed_bytes, "stored_bytes",
-                                (json_int_t)r->stored_bytes, "duration_ms", (json_int_t)(r->seconds * 1000), "full", r->full,
-                                "reason", r->reason, "note", r->moment.note),
+                                (json_int_t)r->read_bytes, "changed_bytes", (json_int_t)r->changed_bytes,
+                                "stored_bytes", (json_int_t)r->stored_bytes, "duration_ms",
+                                (json_int_t)(r->seconds * 1000), "full", r->full, "reason", r->reason, "note",
+                                r->moment.note),
                       text);
 }
 
@@ -124,7 +126,8 @@ static struct bdr_err *every_sum(const struct every *e)
 {
     if (e->rpo_n)
         bdr_out_note(e->cli->out, "%llu points; from one to the next %.1f s on average, %.1f s at most",
-                     (unsigned long long)e->made, (double)e->rpo_sum / (double)e->rpo_n / 1000, (double)e->rpo_max / 1000);
+                     (unsigned long long)e->made, (double)e->rpo_sum / (double)e->rpo_n / 1000,
+                     (double)e->rpo_max / 1000);
     if (e->failed)
         BDR_FAIL(BDR_PARTIAL, 0, "%llu points were made, %llu times none could be; the last time: %s",
                  (unsigned long long)e->made, (unsigned long long)e->failed, e->trouble);

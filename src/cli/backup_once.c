@@ -48,9 +48,15 @@ struct bdr_err *backup_check(const struct backup_args *a)
 
 static struct bdr_err *once_moment(const struct backup_args *a, const struct bdr_cancel *cancel, struct once *o)
 {
-    struct bdr_live_options live = {.freeze_ms = a->freeze_ms, .pre_freeze = a->pre_freeze, .post_freeze = a->post_freeze,
-                                    .script_ms = (uint32_t)a->script_ms, .throttle = a->throttle, .no_freeze = a->no_freeze,
-                                    .no_track = a->no_track, .keep_swap = a->keep_swap, .cancel = cancel};
+    struct bdr_live_options live = {.freeze_ms = a->freeze_ms,
+                                    .pre_freeze = a->pre_freeze,
+                                    .post_freeze = a->post_freeze,
+                                    .script_ms = (uint32_t)a->script_ms,
+                                    .throttle = a->throttle,
+                                    .no_freeze = a->no_freeze,
+                                    .no_track = a->no_track,
+                                    .keep_swap = a->keep_swap,
+                                    .cancel = cancel};
 
     return o->moment ? NULL : bdr_live_moment_open(&live, &o->moment);
 }
@@ -59,8 +65,13 @@ static struct bdr_err *once_open(const struct backup_args *a, const char *locati
                                  struct once *o)
 {
     static const struct bdr_retry_policy policy = {.attempts = 3, .first_delay_ms = 200, .max_delay_ms = 5000};
-    struct bdr_source_spec spec = {.location = location, .changed_extents = a->changed, .dirty_bitmap = a->bitmap,
-                                   .tls_ca = a->tls_ca, .tls_cert = a->tls_cert, .tls_key = a->tls_key, .cancel = cancel};
+    struct bdr_source_spec spec = {.location = location,
+                                   .changed_extents = a->changed,
+                                   .dirty_bitmap = a->bitmap,
+                                   .tls_ca = a->tls_ca,
+                                   .tls_cert = a->tls_cert,
+                                   .tls_key = a->tls_key,
+                                   .cancel = cancel};
     struct bdr_source **src = &o->src[o->n];
 
     if (o->n == BACKUP_DISKS_MAX)
@@ -96,12 +107,20 @@ static struct bdr_err *once_open_all(const struct backup_args *a, const struct b
 }
 
 struct bdr_err *backup_once(const struct backup_args *a, struct bdr_repo *repo, const char *host,
-                            struct bdr_backup_meter *meter, const struct bdr_cancel *cancel, struct bdr_backup_result *out)
+                            struct bdr_backup_meter *meter, const struct bdr_cancel *cancel,
+                            struct bdr_backup_result *out)
 {
     __attribute__((cleanup(once_close))) struct once o = {0};
-    struct bdr_backup_options opt = {.host = host, .host_id = a->host_id, .consistency = a->consistency,
-                                     .boot_mode = a->boot_mode, .compress = a->compress, .take_over = a->take_over,
-                                     .workers = a->workers, .audit_pct = a->audit_pct, .meter = meter, .cancel = cancel,
+    struct bdr_backup_options opt = {.host = host,
+                                     .host_id = a->host_id,
+                                     .consistency = a->consistency,
+                                     .boot_mode = a->boot_mode,
+                                     .compress = a->compress,
+                                     .take_over = a->take_over,
+                                     .workers = a->workers,
+                                     .audit_pct = a->audit_pct,
+                                     .meter = meter,
+                                     .cancel = cancel,
                                      .pass = a->full ? BDR_PASS_FULL : BDR_PASS_AUTO};
     const char *tags[BACKUP_TAGS_MAX + 1] = {0};
 

@@ -76,8 +76,8 @@ static struct bdr_err *rounds_since(struct rounds_disk *d, bool *out_known, char
 }
 
 /* Whether a delta pass may be tried, and if not, why. */
-static struct bdr_err *rounds_may_delta(struct rounds_disk *d, const struct bdr_backup_options *opt, bool *out, char *reason,
-                                        size_t n)
+static struct bdr_err *rounds_may_delta(struct rounds_disk *d, const struct bdr_backup_options *opt, bool *out,
+                                        char *reason, size_t n)
 {
     const struct bdr_source_info *info = &d->spec.info;
 
@@ -85,12 +85,15 @@ static struct bdr_err *rounds_may_delta(struct rounds_disk *d, const struct bdr_
     if (!info->has_changes || opt->pass != BDR_PASS_AUTO)
         return NULL;
     if (!d->has_base || d->base.size_bytes != info->size_bytes) {
-        rounds_reason(reason, n, d->has_base ? "disk %s has another size than in the last point"
-                                             : "disk %s is not in the host's last point", info->identity);
+        rounds_reason(reason, n,
+                      d->has_base ? "disk %s has another size than in the last point"
+                                  : "disk %s is not in the host's last point",
+                      info->identity);
         return NULL;
     }
     if (d->base.unreadable_bytes && !opt->inherit) { /* what a copy can't read is an error, never a gap */
-        rounds_reason(reason, n, "parts of %s could not be read the last time, so all of it is compared", info->identity);
+        rounds_reason(reason, n, "parts of %s could not be read the last time, so all of it is compared",
+                      info->identity);
         return NULL;
     }
     return rounds_since(d, out, reason, n);
@@ -115,8 +118,8 @@ static struct bdr_err *rounds_delta(struct rounds_disk *d, bool *out_ok, char *r
     if (*out_ok || (err && err->code != BDR_STALE && err->code != BDR_CORRUPT))
         return err;
     bdr_source_stats(d->spec.src, &after);
-    if (err && err->code == BDR_CORRUPT && after.errors > before.errors) /* it is the source that is damaged; a full pass
-                                                                            would find the same */
+    if (err && err->code == BDR_CORRUPT && after.errors > before.errors) /* it is the source that is damaged; a full
+                                                                            pass would find the same */
         return err;
     if (err)
         BDR_LOG(WARN, "backup.full-compare", F_STR("disk", identity), F_ERR(err));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rounds.h - one disk through the passes of one point: which base, full or changed, what is to be believed. Private to the mover.
+ * rounds.h - one disk through the passes of one point: which base, full or changed, what is to be believed. Private to
+ * the mover.
  *
  * Lifecycle: open -> first -> again* -> close.
  */
@@ -10,11 +11,11 @@
 
 struct rounds_disk {
     struct pass_spec spec;
-    struct pass_result r;          /* of the last pass */
+    struct pass_result r; /* of the last pass */
     bool has_base;
-    struct bdr_point_disk base;    /* of the host's last point; borrows from its manifest */
-    bool full;                     /* some pass read all of it */
-    uint64_t audited, misses;      /* of all passes */
+    struct bdr_point_disk base; /* of the host's last point; borrows from its manifest */
+    bool full;                  /* some pass read all of it */
+    uint64_t audited, misses;   /* of all passes */
 };
 
 /* base: the manifest of the last point, or NULL; must outlive the disk. */

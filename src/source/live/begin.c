@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BEGIN_SETTLE_MS  300 /* writes in flight reach the disk; trap 4 of the measurements in docs/drivers/live.md */
+#define BEGIN_SETTLE_MS   300 /* writes in flight reach the disk; trap 4 of the measurements in docs/drivers/live.md */
 #define BEGIN_QUIET_TRIES 20
 #define BEGIN_QUIET_MS    5
 
@@ -133,8 +133,8 @@ struct bdr_err *live_cut(struct live_moment *m)
         d->since = d->began;
         BDR_TRY(live_doubt(d, bdr_track_cut(d->track, &d->began)));
     }
-    /* What was under way at the cut may carry an older number, and its end may go unseen: it must be on the disk before the pass
-     * reads. */
+    /* What was under way at the cut may carry an older number, and its end may go unseen: it must be on the disk before
+     * the pass reads. */
     end = bdr_clock_mono_ms() + BEGIN_SETTLE_MS;
     LIVE_EACH(m, i, d)
     {

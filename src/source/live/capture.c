@@ -165,7 +165,8 @@ static struct bdr_err *run_pread(struct capture_run *r)
     return NULL;
 }
 
-/* Fills the ring's free places; whatever is left in the ring when time is over is waited for: the kernel writes into our memory. */
+/* Fills the ring's free places; whatever is left in the ring when time is over is waited for: the kernel writes into
+ * our memory. */
 static struct bdr_err *run_ring(struct capture_run *r)
 {
     struct capture_seg segs[CAPTURE_DEPTH], *idle[CAPTURE_DEPTH];
@@ -215,7 +216,8 @@ static struct bdr_err *run_ring(struct capture_run *r)
             idle[n_idle++] = seg;
         }
         if (!err && !run_in_time(r))
-            err = bdr_err_new(BDR_TIMEOUT, 0, BDR_AT, "reading what changed took longer than the file systems may stand still");
+            err = bdr_err_new(BDR_TIMEOUT, 0, BDR_AT,
+                              "reading what changed took longer than the file systems may stand still");
     }
     if (queued) { /* what it still holds must never reach the kernel */
         io_uring_queue_exit(ring);
@@ -250,8 +252,8 @@ static size_t capture_find(const struct live_capture *c, uint32_t disk, uint64_t
     return lo;
 }
 
-struct bdr_err *live_capture_get(const struct live_capture *c, uint32_t disk, uint64_t off, size_t len, uint8_t *buf, bool *out_there,
-                                 size_t *out_len)
+struct bdr_err *live_capture_get(const struct live_capture *c, uint32_t disk, uint64_t off, size_t len, uint8_t *buf,
+                                 bool *out_there, size_t *out_len)
 {
     size_t i = capture_find(c, disk, off);
     const struct live_piece *p = &c->piece[i];
@@ -279,7 +281,8 @@ struct bdr_err *live_capture_get(const struct live_capture *c, uint32_t disk, ui
 
 void live_capture_zero(struct live_capture *c, uint32_t disk, uint64_t off, uint64_t len)
 {
-    for (size_t i = capture_find(c, disk, off); i < c->n && c->piece[i].disk == disk && c->piece[i].off < off + len; i++) {
+    for (size_t i = capture_find(c, disk, off); i < c->n && c->piece[i].disk == disk && c->piece[i].off < off + len;
+         i++) {
         const struct live_piece *p = &c->piece[i];
         uint64_t lo = BDR_MAX(off, p->off), hi = BDR_MIN(off + len, p->off + p->len);
 
@@ -288,9 +291,11 @@ void live_capture_zero(struct live_capture *c, uint32_t disk, uint64_t off, uint
     }
 }
 
-struct bdr_err *live_capture_walk(const struct live_capture *c, uint32_t disk, uint64_t off, uint64_t len, bdr_extent_fn fn, void *ctx)
+struct bdr_err *live_capture_walk(const struct live_capture *c, uint32_t disk, uint64_t off, uint64_t len,
+                                  bdr_extent_fn fn, void *ctx)
 {
-    for (size_t i = capture_find(c, disk, off); i < c->n && c->piece[i].disk == disk && c->piece[i].off < off + len; i++) {
+    for (size_t i = capture_find(c, disk, off); i < c->n && c->piece[i].disk == disk && c->piece[i].off < off + len;
+         i++) {
         const struct live_piece *p = &c->piece[i];
         struct bdr_extent ext = {p->off, p->len, p->data ? BDR_EXTENT_DATA : BDR_EXTENT_ZERO};
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * capture.h - what is read while the file systems stand still: into locked memory, many requests deep, all disks at once.
+ * capture.h - what is read while the file systems stand still: into locked memory, many requests deep, all disks at
+ * once.
  *
- * Lifecycle: room (before the freeze) -> add* -> read (in the window) -> get* (after it) -> free. Another `room` begins anew.
- * Depends on: base, liburing.      Threads: get: any, once read has returned; the rest one at a time.
+ * Lifecycle: room (before the freeze) -> add* -> read (in the window) -> get* (after it) -> free. Another `room` begins
+ * anew. Depends on: base, liburing.      Threads: get: any, once read has returned; the rest one at a time.
  */
 #pragma once
 #include "bdr/cancel.h"
@@ -41,12 +42,13 @@ bdr_ret live_capture_add(struct live_capture *c, uint32_t disk, const struct bdr
  */
 bdr_ret live_capture_read(struct live_capture *c, const int *fds, uint32_t (*left)(void *ctx), void *ctx);
 /*
- * The part of [off, off+len) from its start that is captured or that is not, whichever it begins with: *out_len bytes, copied into
- * buf when *out_there. IO: it could not be read in the window.
+ * The part of [off, off+len) from its start that is captured or that is not, whichever it begins with: *out_len bytes,
+ * copied into buf when *out_there. IO: it could not be read in the window.
  */
-bdr_ret live_capture_get(const struct live_capture *c, uint32_t disk, uint64_t off, size_t len, uint8_t *buf, bool *out_there,
-                         size_t *out_len);
+bdr_ret live_capture_get(const struct live_capture *c, uint32_t disk, uint64_t off, size_t len, uint8_t *buf,
+                         bool *out_there, size_t *out_len);
 /* Makes [off, off+len) zeros where it was captured. */
 void live_capture_zero(struct live_capture *c, uint32_t disk, uint64_t off, uint64_t len);
 /* Walks the pieces of a disk within [off, off+len). */
-bdr_ret live_capture_walk(const struct live_capture *c, uint32_t disk, uint64_t off, uint64_t len, bdr_extent_fn fn, void *ctx);
+bdr_ret live_capture_walk(const struct live_capture *c, uint32_t disk, uint64_t off, uint64_t len, bdr_extent_fn fn,
+                          void *ctx);

@@ -24,8 +24,8 @@ static size_t counts_fields(char *text, uint64_t *out, size_t n)
     return got;
 }
 
-static struct bdr_err *counts_file(const char *sys_root, unsigned major, unsigned minor, const char *name, uint64_t *out, size_t n,
-                                   size_t least)
+static struct bdr_err *counts_file(const char *sys_root, unsigned major, unsigned minor, const char *name,
+                                   uint64_t *out, size_t n, size_t least)
 {
     BDR_AUTO(mem) char *text = NULL;
     char path[256];

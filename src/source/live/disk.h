@@ -2,8 +2,8 @@
 /*
  * disk.h - a live disk and the moment it shares with others: what the files of the driver know of each other.
  *
- * live.c is the disk as a source; moment.c goes from pass to pass; window.c stops the disks for a moment; begin.c starts it all.
- * Threads: as source.h says; what the moment writes is written while no read is under way.
+ * live.c is the disk as a source; moment.c goes from pass to pass; window.c stops the disks for a moment; begin.c
+ * starts it all. Threads: as source.h says; what the moment writes is written while no read is under way.
  */
 #pragma once
 #include "../source_priv.h"
@@ -46,9 +46,9 @@ struct live_disk {
 
 struct live_moment {
     struct bdr_moment base;
-    struct bdr_live_options opt; /* strings owned; figures without zeros */
-    const char *sys_root;        /* "/sys"; a test has its own */
-    uint32_t window_ms;          /* that was predicted last */
+    struct bdr_live_options opt;                   /* strings owned; figures without zeros */
+    const char *sys_root;                          /* "/sys"; a test has its own */
+    uint32_t window_ms;                            /* that was predicted last */
     struct live_disk *disk[BDR_VOLUMES_DISKS_MAX]; /* borrowed; NULL: closed */
     size_t n;
     bool begun;                   /* volumes were looked for, the first cut was made */
@@ -65,14 +65,16 @@ struct live_moment {
     uint64_t pass_ms;                /* when it began */
     double read_rate, capture_rate;
     uint32_t freeze_ms;
-    bool prepared;  /* the pre-freeze program of the last attempt said yes */
+    bool prepared;                 /* the pre-freeze program of the last attempt said yes */
     struct bdr_throttle *throttle; /* owned; NULL: writers are not slowed down now */
     unsigned throttle_steps;       /* times they were slowed down more */
     uint32_t freezes_left;
     char why[200]; /* the last attempt failed */
 };
 
-#define LIVE_EACH(m, i, d) for (size_t i = 0; i < (m)->n; i++) for (struct live_disk *d = (m)->disk[i]; d; d = NULL)
+#define LIVE_EACH(m, i, d)                                                                                             \
+    for (size_t i = 0; i < (m)->n; i++)                                                                                \
+        for (struct live_disk *d = (m)->disk[i]; d; d = NULL)
 
 /* Makes the moment's drv known to the driver: spec.moment must be one of these. */
 extern const struct bdr_moment_driver live_moment_driver;
@@ -83,8 +85,8 @@ bdr_ret live_cut(struct live_moment *m);
 /* Syncs the file systems. What goes wrong with that is noted. */
 bdr_ret live_sync(struct live_moment *m);
 /*
- * What a call of the tracker gave. STALE is kept as the disk's doubt and the call counts as done with nothing found: the disk is read
- * as a whole in the next pass. Anything else is passed on.
+ * What a call of the tracker gave. STALE is kept as the disk's doubt and the call counts as done with nothing found:
+ * the disk is read as a whole in the next pass. Anything else is passed on.
  */
 bdr_ret live_doubt(struct live_disk *d, struct bdr_err *err);
 bool live_doubted(const struct live_moment *m);
@@ -92,9 +94,9 @@ bool live_doubted(const struct live_moment *m);
 void live_note(struct live_moment *m, const char *fmt, ...) BDR_PRINTF(2, 3);
 
 enum live_outcome {
-    LIVE_DONE,   /* captured: one moment */
-    LIVE_AGAIN,  /* it did not come off; another pass may help */
-    LIVE_DOUBT,  /* a tracker was found wanting: its disk says STALE now */
+    LIVE_DONE,  /* captured: one moment */
+    LIVE_AGAIN, /* it did not come off; another pass may help */
+    LIVE_DOUBT, /* a tracker was found wanting: its disk says STALE now */
 };
 /* With file systems frozen. */
 bdr_ret live_window_frozen(struct live_moment *m, enum live_outcome *out);
@@ -104,13 +106,15 @@ bdr_ret live_window_open(struct live_moment *m, bool anyhow, enum live_outcome *
 bdr_ret live_script_pre(struct live_moment *m);
 bdr_ret live_script_post(struct live_moment *m, bool ok);
 /*
- * Tests: with BDR_LIVE_VERIFY=DIR in the environment all disks are copied to DIR/disk<N>.raw while they stand still. DIR is on none of
- * them. DIR/disturbed is there when a disk was written all the same since the kernel counted `before`: btrfs goes on trimming when frozen.
+ * Tests: with BDR_LIVE_VERIFY=DIR in the environment all disks are copied to DIR/disk<N>.raw while they stand still.
+ * DIR is on none of them. DIR/disturbed is there when a disk was written all the same since the kernel counted
+ * `before`: btrfs goes on trimming when frozen.
  */
 bdr_ret live_verify_hook(struct live_moment *m, const struct live_counts *before);
 /* Without reading anything: the point is what the passes have read, of no one moment. */
 bdr_ret live_window_skip(struct live_moment *m, enum live_outcome *out);
-/* Slows the writers of the disks down, or down more; *out false: it can't be done, or not again. Ends by itself with the moment. */
+/* Slows the writers of the disks down, or down more; *out false: it can't be done, or not again. Ends by itself with
+ * the moment. */
 bdr_ret live_throttle(struct live_moment *m, bool *out);
 void live_throttle_end(struct live_moment *m);
 /* Bytes that a window would have to read. */

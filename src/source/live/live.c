@@ -2,14 +2,14 @@
 /*
  * live.c - a disk of this machine while it is in use.
  *
- * Speaks: the blockdev driver for reading, the tracker (track.h) for what changes, a moment (bdr/live.h) for holding still.
- * Location "live:/dev/vda": whole disks only, file systems and all that is stacked on them are found by the moment.
- * Can't: be consistent without a moment; then it is a disk that changes, and says so.
- * Source: docs/drivers/live.md
+ * Speaks: the blockdev driver for reading, the tracker (track.h) for what changes, a moment (bdr/live.h) for holding
+ * still. Location "live:/dev/vda": whole disks only, file systems and all that is stacked on them are found by the
+ * moment. Can't: be consistent without a moment; then it is a disk that changes, and says so. Source:
+ * docs/drivers/live.md
  */
-#include "disk.h"
 #include "bdr/bytes.h"
 #include "bdr/log.h"
+#include "disk.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include <sys/sysmacros.h>
 
 #define LIVE_MAX_INFLIGHT 64u
-#define LIVE_SAMPLES      8     /* discarded places that are read, a pass */
+#define LIVE_SAMPLES      8 /* discarded places that are read, a pass */
 #define LIVE_SAMPLE_BYTES 4096u
 
 static void live_close(struct bdr_source *src)
@@ -50,7 +50,8 @@ static struct bdr_err *live_find(struct live_disk *d, const char *location)
         BDR_FAIL(BDR_INVAL, 0, "%s is not a block device; live: is for the disks of this machine", d->path);
     BDR_TRY(bdr_volumes_whole_disk(d->path, &whole));
     if (strcmp(whole, d->path) != 0)
-        BDR_FAIL(BDR_INVAL, 0, "%s is a part of %s; live disks are backed up as a whole: live:%s", d->path, whole, whole);
+        BDR_FAIL(BDR_INVAL, 0, "%s is a part of %s; live disks are backed up as a whole: live:%s", d->path, whole,
+                 whole);
     d->major = major(st.st_rdev);
     d->minor = minor(st.st_rdev);
     return NULL;
@@ -328,12 +329,14 @@ static struct bdr_err *live_read_disk(struct live_disk *d, uint64_t off, uint8_t
     return d->m->vol && d->m->vol->swap_n ? live_split_swap(d, off, len, blank_swap, &b) : NULL;
 }
 
-/* What was not captured had not changed up to the moment; has it since? A disk without a tracker was proved not to be written. */
+/* What was not captured had not changed up to the moment; has it since? A disk without a tracker was proved not to be
+ * written. */
 static struct bdr_err *live_read_after(struct live_disk *d, uint64_t off, uint8_t *buf, size_t len)
 {
     BDR_TRY(live_read_disk(d, off, buf, len));
     if (d->track && bdr_track_touched(d->track, d->moment, off, len))
-        BDR_FAIL(BDR_STALE, 0, "%zu bytes at %llu of %s were written after the moment", len, (unsigned long long)off, d->path);
+        BDR_FAIL(BDR_STALE, 0, "%zu bytes at %llu of %s were written after the moment", len, (unsigned long long)off,
+                 d->path);
     return NULL;
 }
 

@@ -2,9 +2,9 @@
 /*
  * moment.c - from pass to pass until the disks of this machine stood still together, or settle for what can be had.
  *
- * The ladder: freeze (freezes_max times, with passes between) -> slow the writers down and try again, if that is allowed ->
- * an unfrozen window in which nothing that was read was written: one moment, as after a power cut -> not of one moment, and labelled so.
- * Source: docs/drivers/live.md
+ * The ladder: freeze (freezes_max times, with passes between) -> slow the writers down and try again, if that is
+ * allowed -> an unfrozen window in which nothing that was read was written: one moment, as after a power cut -> not of
+ * one moment, and labelled so. Source: docs/drivers/live.md
  */
 #include "bdr/clock.h"
 #include "bdr/log.h"
@@ -20,14 +20,14 @@
 #define MOMENT_PASSES        16
 #define MOMENT_CAPTURE_BYTES ((uint64_t)256 << 20)
 #define MOMENT_SCRIPT_MS     60000
-#define MOMENT_OPEN_TRIES    20    /* unfrozen windows, within some seconds */
+#define MOMENT_OPEN_TRIES    20 /* unfrozen windows, within some seconds */
 #define MOMENT_OPEN_PAUSE_MS 20
 #define MOMENT_FAR           3     /* times the budget: no more attempts */
 #define MOMENT_MISSES_MAX    2     /* doubts; after another one the tracker is not asked any more */
 #define MOMENT_READ_RATE     200e6 /* until measured */
 #define MOMENT_CAPTURE_RATE  300e6
-#define MOMENT_THAW_MS       60    /* freeze and thaw of an idle file system: 50 to 95 ms under appenders, as measured */
-#define MOMENT_OVERHEAD_MS   350   /* settle and sync */
+#define MOMENT_THAW_MS       60  /* freeze and thaw of an idle file system: 50 to 95 ms under appenders, as measured */
+#define MOMENT_OVERHEAD_MS   350 /* settle and sync */
 
 /* ---- figures ---- */
 
@@ -123,7 +123,8 @@ static struct bdr_err *moment_freeze(struct live_moment *m, enum live_outcome *o
     if (err && (err->code == BDR_CANCELLED || err->code == BDR_NOMEM))
         return bdr_err_first(err, post);
     if (!err && *out == LIVE_AGAIN)
-        snprintf(m->why, sizeof(m->why), "the disks did not stand still for the whole window of %u ms", m->opt.freeze_ms);
+        snprintf(m->why, sizeof(m->why), "the disks did not stand still for the whole window of %u ms",
+                 m->opt.freeze_ms);
     if (err) {
         *out = LIVE_AGAIN;
         snprintf(m->why, sizeof(m->why), "%s", bdr_err_text(err, text, sizeof(text)));
@@ -172,7 +173,8 @@ static bool moment_may_freeze(const struct live_moment *m)
 
 static const char *moment_mixed(const struct live_moment *m)
 {
-    return strcmp(m->report.consistency, "inconsistent") ? "" : ", and what was read without freezing was written meanwhile";
+    return strcmp(m->report.consistency, "inconsistent") ? ""
+                                                         : ", and what was read without freezing was written meanwhile";
 }
 
 static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
@@ -190,9 +192,10 @@ static struct bdr_err *moment_try(struct live_moment *m, enum live_outcome *out)
         if (advice == LIVE_PASS)
             return NULL;
         if (advice == LIVE_HOPELESS)
-            snprintf(m->why, sizeof(m->why), "more was written than could be read while the disks stand still for %u ms",
-                     m->opt.freeze_ms);
-        /* Hopeless is a prediction, and the watchdog sees to it that trying costs no more than the budget; but not again and again. */
+            snprintf(m->why, sizeof(m->why),
+                     "more was written than could be read while the disks stand still for %u ms", m->opt.freeze_ms);
+        /* Hopeless is a prediction, and the watchdog sees to it that trying costs no more than the budget; but not
+         * again and again. */
         if (advice == LIVE_HOPELESS && m->report.freezes && m->window_ms > MOMENT_FAR * m->opt.freeze_ms)
             m->freezes_left = 0;
         if (moment_may_freeze(m)) {

@@ -2,9 +2,9 @@
 #include "predict.h"
 #include "bdr/attr.h"
 
-#define PREDICT_AIM   0.3  /* of the budget: rather a pass more than a window near its end */
-#define PREDICT_SAFE  0.75 /* of the budget: measured rates vary */
-#define PREDICT_GAIN  0.8  /* a pass has to leave less than this of what there was */
+#define PREDICT_AIM   0.3                 /* of the budget: rather a pass more than a window near its end */
+#define PREDICT_SAFE  0.75                /* of the budget: measured rates vary */
+#define PREDICT_GAIN  0.8                 /* a pass has to leave less than this of what there was */
 #define PREDICT_FLOOR ((uint64_t)4 << 20) /* not worth a pass whatever it would gain */
 
 static double predict_window(const struct live_outlook *o)

@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 struct live_outlook {
-    uint64_t dirty_bytes;    /* to be read in the window if it began now */
-    uint64_t capture_bytes;  /* memory for that */
-    double write_rate;       /* at which dirty_bytes grow, bytes a second */
-    double read_rate;        /* of a pass */
-    double capture_rate;     /* of reads in the window */
-    uint32_t freeze_ms;      /* what freezing and thawing take by themselves */
+    uint64_t dirty_bytes;   /* to be read in the window if it began now */
+    uint64_t capture_bytes; /* memory for that */
+    double write_rate;      /* at which dirty_bytes grow, bytes a second */
+    double read_rate;       /* of a pass */
+    double capture_rate;    /* of reads in the window */
+    uint32_t freeze_ms;     /* what freezing and thawing take by themselves */
     uint32_t budget_ms;
-    uint32_t overhead_ms;    /* of a pass, however little there is to read */
+    uint32_t overhead_ms; /* of a pass, however little there is to read */
     uint32_t passes, passes_max;
 };
 enum live_advice {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* script.c - what runs before and after a freeze: the programs of the host's owner, and slowing the writers down. */
-#include "bdr/log.h"
 #include "bdr/script.h"
+#include "bdr/log.h"
 #include "disk.h"
 
-#define SCRIPT_THROTTLE_PART  4 /* of what can be read is what each group of writers may write; that part of it the second time */
+#define SCRIPT_THROTTLE_PART                                                                                           \
+    4 /* of what can be read is what each group of writers may write; that part of it the second time */
 #define SCRIPT_THROTTLE_STEPS 2
 
 static struct bdr_err *script_noted(struct live_moment *m, const char *which, struct bdr_err *err)
@@ -72,7 +73,8 @@ struct bdr_err *live_throttle(struct live_moment *m, bool *out)
         bdr_err_drop(err, "the next step of the ladder follows");
         return NULL;
     }
-    BDR_LOG(INFO, "source.live.throttle", F_U64("bytes_s", (uint64_t)rate), F_U64("limits", bdr_throttle_count(m->throttle)));
+    BDR_LOG(INFO, "source.live.throttle", F_U64("bytes_s", (uint64_t)rate),
+            F_U64("limits", bdr_throttle_count(m->throttle)));
     m->report.throttled = *out = true;
     return NULL;
 }

@@ -80,8 +80,8 @@ static struct bdr_err *window_audit(struct live_disk *d, bool quiet, bool *out_d
     if (d->counted && quiet)
         BDR_TRY(bdr_track_missed(&d->counts, &now, &missed));
     if (missed > 0)
-        snprintf(d->stale, sizeof(d->stale), "%lld sectors were written to %s that its tracker did not see", (long long)missed,
-                 d->path);
+        snprintf(d->stale, sizeof(d->stale), "%lld sectors were written to %s that its tracker did not see",
+                 (long long)missed, d->path);
     else if (now.passthrough != d->counts.passthrough && d->counted)
         snprintf(d->stale, sizeof(d->stale), "%llu commands went to %s past the kernel's block layer",
                  (unsigned long long)(now.passthrough - d->counts.passthrough), d->path);
@@ -121,8 +121,8 @@ static struct bdr_err *clash_piece(void *ctx, const struct bdr_extent *ext)
 
 /*
  * Is what was captured of one moment: that at which the last disk was cut? What was not captured has not changed up to
- * then. What was captured and is not written after its disk's cut is as it was then; a write that was under way may or may not be in
- * it, as after a power cut. So the one thing to rule out is a write to what was captured, after the cut.
+ * then. What was captured and is not written after its disk's cut is as it was then; a write that was under way may or
+ * may not be in it, as after a power cut. So the one thing to rule out is a write to what was captured, after the cut.
  */
 static struct bdr_err *window_clashes(struct window *w)
 {
@@ -225,8 +225,10 @@ static bool window_all_still(const struct window *w)
 static void window_tell(struct window *w, bool frozen)
 {
     struct live_moment *m = w->m;
-    const struct live_facts facts = {.one_moment = !w->clashed, .frozen = frozen || (!m->mounts && !m->vol->raw_n),
-                                     .raw = m->vol->raw_n > 0, .prepared = m->prepared};
+    const struct live_facts facts = {.one_moment = !w->clashed,
+                                     .frozen = frozen || (!m->mounts && !m->vol->raw_n),
+                                     .raw = m->vol->raw_n > 0,
+                                     .prepared = m->prepared};
 
     if (facts.raw)
         live_note(m, "%s is written by a program without a file system", m->vol->raw[0].what);

@@ -4,9 +4,8 @@
  *
  * The test owns a mem_moment and gives it drv->next. All disks opened with it share its clock: at tick t a disk
  * "mem:SIZE,seed=S,gen=G,live=N" has the content of "mem:SIZE,seed=S,gen=G+t". Each N-th read of a disk is a tick;
- * live=0 leaves ticking to the test. Once FINAL was told, what changed is read as of `final`, anything else as of now, or STALE if it was
- * written since.
- * Threads: tick: any; the rest between the passes.
+ * live=0 leaves ticking to the test. Once FINAL was told, what changed is read as of `final`, anything else as of now,
+ * or STALE if it was written since. Threads: tick: any; the rest between the passes.
  */
 #pragma once
 #include "bdr/moment.h"

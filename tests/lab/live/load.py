@@ -3,7 +3,7 @@
 """
 load - writers that leave nothing of a file system alone, and one whose words can be checked afterwards.
 
-    load.py DIR ACKS KIND...       until SIGTERM; KIND: append small rename mmap punch direct trim random=MIB/s
+    load.py DIR ACKS KIND...       until SIGTERM; KIND: append small rename mmap punch direct trim [d]random=MIB/s[:MIB]
     load.py --check DIR ACKS MS    every record that was acknowledged before wall clock MS is there and whole
 
 An append record is 64 bytes: number, time, CRC; it counts as acknowledged when fsync has returned and its line is in ACKS,
@@ -106,15 +106,17 @@ def trim(folder):
         time.sleep(2)
 
 
-def hard(folder, mib):
-    """Random 16 KiB writes at that rate over a file of 96 MiB."""
-    fd = os.open(f"{folder}/random", os.O_RDWR | os.O_CREAT)
-    os.posix_fallocate(fd, 0, 96 << 20)
-    data = os.urandom(1 << 20)
+def hard(folder, flags, mib, size=96):
+    """Random 16 KiB writes at that rate over a file of that many MiB."""
+    fd = os.open(f"{folder}/random", os.O_RDWR | os.O_CREAT | flags)
+    os.posix_fallocate(fd, 0, size << 20)
+    data = mmap.mmap(-1, 1 << 20)
+    data[:] = os.urandom(1 << 20)
+    data = memoryview(data)
     begun, n = time.monotonic(), 0
     while True:
-        cut = random.randrange(0, (1 << 20) - 16384)
-        os.pwrite(fd, data[cut:cut + 16384], random.randrange(0, 6144) * 16384)
+        cut = random.randrange(0, 63) * 16384
+        os.pwrite(fd, data[cut:cut + 16384], random.randrange(0, size * 64) * 16384)
         n += 16384
         if n % (1 << 20) == 0:
             time.sleep(max(0, begun + n / (mib << 20) - time.monotonic()))
@@ -156,8 +158,8 @@ def main():
                 try:
                     if kind == "append":
                         append(folder, acks, f"{i}")
-                    elif kind.startswith("random="):
-                        hard(folder, int(kind[7:]))
+                    elif "random=" in kind:
+                        hard(folder, os.O_DIRECT if kind[0] == "d" else 0, *map(int, kind.split("=")[1].split(":")))
                     else:
                         plain[kind](folder)
                 except OSError as e:  # full for a moment

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_moment.c - disks that change while they are read: the point is what they were at the moment, whatever happens. */
+/* test_moment.c - disks that change while they are read: the point is what they were at the moment, whatever happens.
+ */
 #include "bdr/bytes.h"
 #include "engine.h"
 #include "mem/live.h"
@@ -13,10 +14,10 @@
 /* A moment that does as it is told. */
 struct script {
     struct mem_moment mem;
-    unsigned passes;      /* rounds before the last one */
-    unsigned ticks;       /* that pass between two rounds */
-    unsigned at;          /* next() calls so far */
-    unsigned stale_at;    /* this call finds the tracker wanting; 0: none */
+    unsigned passes;   /* rounds before the last one */
+    unsigned ticks;    /* that pass between two rounds */
+    unsigned at;       /* next() calls so far */
+    unsigned stale_at; /* this call finds the tracker wanting; 0: none */
     unsigned fail_at, kill_at, cancel_at;
     struct bdr_cancel *cancel;
     const char *consistency, *note;
@@ -53,8 +54,8 @@ static void script_report(struct bdr_moment *m, struct bdr_moment_report *out)
     static int64_t now = 1234567890122;
     struct script *s = (struct script *)m;
 
-    *out = (struct bdr_moment_report){.time_ms = ++now, .passes = s->at, .window_ms = 42, .freezes = 1,
-                                      .filesystems = 3, .captured_bytes = 65536};
+    *out = (struct bdr_moment_report){
+        .time_ms = ++now, .passes = s->at, .window_ms = 42, .freezes = 1, .filesystems = 3, .captured_bytes = 65536};
     snprintf(out->consistency, sizeof(out->consistency), "%s", s->consistency ? s->consistency : "filesystem");
     snprintf(out->note, sizeof(out->note), "%s", s->note ? s->note : "");
 }
@@ -91,8 +92,8 @@ static struct bdr_err *shoot(struct bdr_repo *repo, struct script *s, uint64_t g
 
     snprintf(live, sizeof(live), ",live=%u", tick_reads);
     for (unsigned i = 0; i < DISKS; i++) {
-        engine_ok(bdr_source_open(
-            &(struct bdr_source_spec){.location = place(i, gen, live), .moment = &s->mem.base}, &src[i]));
+        engine_ok(bdr_source_open(&(struct bdr_source_spec){.location = place(i, gen, live), .moment = &s->mem.base},
+                                  &src[i]));
         engine_ok(bdr_source_wrap_retry(&src[i], &policy, NULL));
         disk[i].src = src[i];
     }
@@ -264,7 +265,8 @@ static void test_moment__live_disk_without_moment__is_labelled(void **state)
     engine_init(e, false, "none", 65536);
     repo = engine_open(e);
     BDR_AUTO(source) struct bdr_source *src = NULL;
-    engine_ok(bdr_source_open(&(struct bdr_source_spec){.location = place(0, 0, ",live=3"), .moment = &s.mem.base}, &src));
+    engine_ok(
+        bdr_source_open(&(struct bdr_source_spec){.location = place(0, 0, ",live=3"), .moment = &s.mem.base}, &src));
     disk.src = src;
     engine_ok(bdr_backup_run(repo, &disk, 1, &(struct bdr_backup_options){.host = "x", .host_id = "x"}, &r));
     assert_string_equal(r.consistency, "inconsistent");
@@ -377,8 +379,8 @@ static void patchy_close(struct bdr_source *src)
 {
     free(src);
 }
-static const struct bdr_source_driver patchy_driver = {.name = "patchy", .info = patchy_info, .extents = patchy_extents,
-                                                       .read = patchy_read, .close = patchy_close};
+static const struct bdr_source_driver patchy_driver = {
+    .name = "patchy", .info = patchy_info, .extents = patchy_extents, .read = patchy_read, .close = patchy_close};
 
 static void patchy_heals(struct script *s)
 {
@@ -411,8 +413,8 @@ static void test_moment__unreadable__the_last_pass_over_a_block_decides(void **s
     patchy.bad_len = 2048; /* over the border of two blocks */
     patchy.changed_len = 0;
     s.between = patchy_heals;
-    engine_ok(bdr_backup_run(repo, &disk, 1, &(struct bdr_backup_options){.host = "x", .host_id = "x", .moment = &s.mem.base},
-                             &r));
+    engine_ok(bdr_backup_run(repo, &disk, 1,
+                             &(struct bdr_backup_options){.host = "x", .host_id = "x", .moment = &s.mem.base}, &r));
     assert_int_equal(r.unreadable_bytes, 1024 + 512);
     assert_int_equal(r.unreadable_ranges, 2);
     engine_ok(bdr_point_load(repo, r.point_id, &point));

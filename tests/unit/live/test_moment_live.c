@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_moment_live.c - the live moment's ladder on a machine of make-believe: whatever goes wrong, what it calls a moment is one.
+ * test_moment_live.c - the live moment's ladder on a machine of make-believe: whatever goes wrong, what it calls a
+ * moment is one.
  *
- * Each test makes passes as the copy engine does, into a copy of its own, while `world.writer` writes at the worst of times.
+ * Each test makes passes as the copy engine does, into a copy of its own, while `world.writer` writes at the worst of
+ * times.
  */
 #include "bdr/bytes.h"
 #include "live/predict.h"
@@ -493,20 +495,26 @@ static void test_advise__figures__advice(void **state)
         uint32_t passes;
         enum live_advice want;
     } cases[] = {
-        {1, 1, 200, 500, 0, LIVE_FREEZE},      /* little left */
-        {1000, 20, 200, 500, 0, LIVE_PASS},    /* much left, slowly written */
+        {1, 1, 200, 500, 0, LIVE_FREEZE},        /* little left */
+        {1000, 20, 200, 500, 0, LIVE_PASS},      /* much left, slowly written */
         {1000, 20, 200, 500, 16, LIVE_HOPELESS}, /* no pass is left */
-        {90, 300, 200, 500, 2, LIVE_FREEZE},   /* does not get better, but fits */
-        {400, 300, 200, 500, 2, LIVE_HOPELESS}, /* nor does it fit */
-        {60, 5, 200, 300, 1, LIVE_PASS},       /* fits, and a pass makes it short */
+        {90, 300, 200, 500, 2, LIVE_FREEZE},     /* does not get better, but fits */
+        {400, 300, 200, 500, 2, LIVE_HOPELESS},  /* nor does it fit */
+        {60, 5, 200, 300, 1, LIVE_PASS},         /* fits, and a pass makes it short */
     };
 
     (void)state;
     for (size_t i = 0; i < BDR_COUNT(cases); i++) {
-        struct live_outlook o = {.dirty_bytes = cases[i].dirty_mib << 20, .capture_bytes = 256u << 20,
-                                 .write_rate = cases[i].write * 1048576, .read_rate = cases[i].read * 1048576,
-                                 .capture_rate = cases[i].capture * 1048576, .freeze_ms = 60, .budget_ms = 500,
-                                 .overhead_ms = 350, .passes = cases[i].passes, .passes_max = 16};
+        struct live_outlook o = {.dirty_bytes = cases[i].dirty_mib << 20,
+                                 .capture_bytes = 256u << 20,
+                                 .write_rate = cases[i].write * 1048576,
+                                 .read_rate = cases[i].read * 1048576,
+                                 .capture_rate = cases[i].capture * 1048576,
+                                 .freeze_ms = 60,
+                                 .budget_ms = 500,
+                                 .overhead_ms = 350,
+                                 .passes = cases[i].passes,
+                                 .passes_max = 16};
 
         if (live_advise(&o) != cases[i].want)
             fail_msg("case %zu: advice %d", i, (int)live_advise(&o));

@@ -133,7 +133,8 @@ struct bdr_err *bdr_track_settle(struct bdr_track *t, uint32_t ms, const struct 
     (void)ms;
     return bdr_cancel_check(cancel);
 }
-struct bdr_err *bdr_track_changes(struct bdr_track *t, uint64_t seq, uint64_t off, uint64_t len, bdr_extent_fn fn, void *ctx)
+struct bdr_err *bdr_track_changes(struct bdr_track *t, uint64_t seq, uint64_t off, uint64_t len, bdr_extent_fn fn,
+                                  void *ctx)
 {
     (void)t;
     STALE_IF_BROKEN();
@@ -158,7 +159,8 @@ struct bdr_err *bdr_track_counts(struct bdr_track *t, struct bdr_track_counts *o
 {
     (void)t;
     STALE_IF_BROKEN();
-    *out = (struct bdr_track_counts){.seen_sectors = world.seen, .disk_sectors = world.kernel, .passthrough = world.passthrough};
+    *out = (struct bdr_track_counts){
+        .seen_sectors = world.seen, .disk_sectors = world.kernel, .passthrough = world.passthrough};
     return NULL;
 }
 struct bdr_err *bdr_track_missed(const struct bdr_track_counts *base, const struct bdr_track_counts *now, int64_t *out)
@@ -166,7 +168,8 @@ struct bdr_err *bdr_track_missed(const struct bdr_track_counts *base, const stru
     *out = (int64_t)(now->disk_sectors - base->disk_sectors) - (int64_t)(now->seen_sectors - base->seen_sectors);
     return NULL;
 }
-struct bdr_err *bdr_track_token(struct bdr_track *t, uint64_t seq, const struct bdr_track_counts *counts, bool exact, char **out)
+struct bdr_err *bdr_track_token(struct bdr_track *t, uint64_t seq, const struct bdr_track_counts *counts, bool exact,
+                                char **out)
 {
     (void)t;
     (void)counts;
@@ -181,7 +184,8 @@ struct bdr_err *bdr_track_resume(struct bdr_track *t, const char *token, struct 
     (void)t;
     if (strcmp(token, "token"))
         BDR_FAIL(BDR_STALE, 0, "the machine was started anew");
-    *out = (struct bdr_track_base){.seq = world.token_seq, .exact = true, .counts = {.seen_sectors = world.seen, .disk_sectors = world.kernel}};
+    *out = (struct bdr_track_base){
+        .seq = world.token_seq, .exact = true, .counts = {.seen_sectors = world.seen, .disk_sectors = world.kernel}};
     return NULL;
 }
 struct bdr_err *bdr_track_keep(struct bdr_track *t, uint64_t seq)
@@ -203,9 +207,11 @@ struct bdr_err *bdr_volumes_scan(const char *const *disks, size_t n, struct bdr_
     assert_non_null(v);
     v->fs = calloc(world.fs_n + 1, sizeof(*v->fs));
     for (v->fs_n = 0; v->fs_n < world.fs_n; v->fs_n++)
-        v->fs[v->fs_n] = (struct bdr_volume_fs){.mount = (char *)(uintptr_t) "/mnt", .type = (char *)(uintptr_t) "ext4", .disks = on};
+        v->fs[v->fs_n] = (struct bdr_volume_fs){
+            .mount = (char *)(uintptr_t) "/mnt", .type = (char *)(uintptr_t) "ext4", .disks = on};
     v->swap = calloc(1, sizeof(*v->swap));
-    v->swap[0] = (struct bdr_volume_range){.off = world.swap_off, .len = world.swap_len, .what = (char *)(uintptr_t) "/swap"};
+    v->swap[0] =
+        (struct bdr_volume_range){.off = world.swap_off, .len = world.swap_len, .what = (char *)(uintptr_t) "/swap"};
     v->swap_n = world.swap_len != 0;
     v->raw = calloc(1, sizeof(*v->raw));
     v->raw[0] = (struct bdr_volume_range){.len = GRANULES * GRANULE, .what = (char *)(uintptr_t) "/dev/fake"};

@@ -2,8 +2,8 @@
 /*
  * world.h - a machine of make-believe below the moment: a tracker, a freezer, volumes and a disk that is a file.
  *
- * The functions of track.h, freeze.h, volumes.h, throttle.h and script.h are defined here and take the place of the real ones when
- * the test is linked. What they do is set in `world`. Threads: one.
+ * The functions of track.h, freeze.h, volumes.h, throttle.h and script.h are defined here and take the place of the
+ * real ones when the test is linked. What they do is set in `world`. Threads: one.
  */
 #pragma once
 #include "../source/util.h"
@@ -47,5 +47,6 @@ void world_write(unsigned granule);
 void world_discard(unsigned granule);
 /* The same, unseen by the tracker. */
 void world_write_unseen(unsigned granule);
-/* A disk of the moment, as the driver would have opened it; untracked: without a tracker. Closed by bdr_source_close. */
+/* A disk of the moment, as the driver would have opened it; untracked: without a tracker. Closed by bdr_source_close.
+ */
 struct bdr_source *world_disk(struct bdr_moment *m, bool untracked);
