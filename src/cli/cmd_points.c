@@ -212,11 +212,19 @@ static struct bdr_err *rm_run(void *raw, struct bdr_cli *cli)
     BDR_TRY(bdr_cli_open_to_free(cli, &repo));
     for (size_t i = 0; i < a->points.count; i++) {
         struct bdr_point_info info;
+        struct bdr_err *err;
 
         if (strlen(a->points.items[i]) < 4 || !strcmp(a->points.items[i], "latest"))
             BDR_FAIL(BDR_INVAL, 0, "'%s' is too vague to delete by; give at least 4 digits of the point's id",
                      a->points.items[i]);
-        BDR_TRY(bdr_repo_find(repo, a->points.items[i], NULL, &info));
+        err = bdr_repo_find(repo, a->points.items[i], NULL, &info);
+        if (err && err->code == BDR_NOTFOUND) { /* damaged ones are in no list, but must not stay for ever */
+            bdr_err_drop(err, "looked for by its name in the store");
+            BDR_TRY(bdr_point_remove(repo, a->points.items[i]));
+            bdr_out_note(cli->out, "point %.8s, which could not be read, is removed", a->points.items[i]);
+            continue;
+        }
+        BDR_TRY(err);
         BDR_TRY(bdr_point_remove(repo, info.id));
         bdr_out_note(cli->out, "point %.8s of host %s is removed; 'bdr prune' frees its space", info.id, info.host);
     }

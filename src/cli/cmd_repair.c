@@ -89,26 +89,9 @@ static struct bdr_err *repair_tell(struct bdr_cli *cli, const struct bdr_heal_re
     BDR_AUTO(table) struct bdr_table *t = NULL;
 
     BDR_TRY(repair_places(r, dry_run, &t));
-    if (cli->common->json) {
-        json_t *doc = bdr_record_json(cols, BDR_COUNT(cols), cells), *bad = json_array();
-
-        for (size_t i = 0; i < r->n_bad; i++)
-            json_array_append_new(bad, json_string(r->bad_objects[i]));
-        if (doc) {
-            json_object_set_new(doc, "bad_objects", bad);
-            json_object_set_new(doc, "places", bdr_table_json(t));
-        } else {
-            json_decref(bad);
-        }
-        return bdr_out_json(cli->out, doc);
-    }
-    for (size_t i = 0; i < r->n_bad; i++)
-        BDR_TRY(bdr_out_line(cli->out, "bad: %s", r->bad_objects[i]));
-    if (r->n_place) {
-        BDR_TRY(bdr_out_table(cli->out, t));
-        BDR_TRY(bdr_out_line(cli->out, "%s", ""));
-    }
-    return bdr_out_record(cli->out, cols, BDR_COUNT(cols), cells);
+    return bdr_cli_tell_damage(cli, &(struct bdr_cli_damage){.cols = cols, .cells = cells, .n = BDR_COUNT(cols),
+                                                             .bad = (const char(*)[256])r->bad_objects, .n_bad = r->n_bad,
+                                                             .table = t, .rows = r->n_place, .name = "places"});
 }
 
 static struct bdr_err *repair_advise(struct bdr_cli *cli, const struct bdr_heal_result *r, bool dry_run)
@@ -121,10 +104,15 @@ static struct bdr_err *repair_advise(struct bdr_cli *cli, const struct bdr_heal_
     if (r->packs_waiting)
         bdr_out_note(cli->out, "packs that stay until the sessions that are open now have ended: %llu; run it again then",
                      (unsigned long long)r->packs_waiting);
+    if (r->points_elsewhere)
+        bdr_out_note(cli->out, "points of these hosts that only the other repository has: %llu; they were removed here, or "
+                     "lost: 'bdr copy POINT --repo THAT --to THIS' brings one back",
+                     (unsigned long long)r->points_elsewhere);
     if (r->n_left)
         BDR_FAIL(BDR_CORRUPT, 0, "damaged places of recovery points that %s: %zu", dry_run ? "would be left" : "are left", r->n_left);
     if (r->n_bad)
-        BDR_FAIL(BDR_CORRUPT, 0, "objects besides packs that are damaged and can't be healed: %zu", r->n_bad);
+        BDR_FAIL(BDR_CORRUPT, 0, "objects besides packs that are damaged and not healed: %zu; of a point ('points/...-ID') "
+                 "give --from-repo a repository with a copy, or give it up with 'bdr rm ID'", r->n_bad);
     if (r->packs_waiting)
         BDR_FAIL(BDR_CORRUPT, 0, "damaged packs that are left: %llu", (unsigned long long)r->packs_waiting);
     return NULL;

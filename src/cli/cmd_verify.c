@@ -47,24 +47,9 @@ static struct bdr_err *verify_tell(struct bdr_cli *cli, const struct bdr_verify_
     BDR_AUTO(table) struct bdr_table *t = NULL;
 
     BDR_TRY(damage_table(r, &t));
-    if (cli->common->json) {
-        json_t *doc = bdr_record_json(cols, BDR_COUNT(cols), cells), *bad = json_array();
-
-        for (size_t i = 0; i < r->n_bad; i++)
-            json_array_append_new(bad, json_string(r->bad_objects[i]));
-        if (doc) {
-            json_object_set_new(doc, "bad_objects", bad);
-            json_object_set_new(doc, "damage", bdr_table_json(t));
-        } else {
-            json_decref(bad);
-        }
-        return bdr_out_json(cli->out, doc);
-    }
-    for (size_t i = 0; i < r->n_bad; i++)
-        BDR_TRY(bdr_out_line(cli->out, "bad: %s", r->bad_objects[i]));
-    if (r->n_damage)
-        BDR_TRY(bdr_out_table(cli->out, t));
-    return bdr_out_record(cli->out, cols, BDR_COUNT(cols), cells);
+    return bdr_cli_tell_damage(cli, &(struct bdr_cli_damage){.cols = cols, .cells = cells, .n = BDR_COUNT(cols),
+                                                             .bad = (const char(*)[256])r->bad_objects, .n_bad = r->n_bad,
+                                                             .table = t, .rows = r->n_damage, .name = "damage"});
 }
 
 static void result_free(struct bdr_verify_result *r)

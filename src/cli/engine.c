@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine.h"
+#include "bdr/jsonset.h"
 #include "bdr/osfile.h"
 #include <stdio.h>
 #include <string.h>
@@ -63,4 +64,30 @@ void bdr_cli_gc_sample(void *ctx, struct bdr_progress_counts *out)
 
     out->done_bytes = atomic_load(&m->done);
     out->total_bytes = atomic_load(&m->total);
+}
+
+static struct bdr_err *damage_json(struct bdr_cli *cli, const struct bdr_cli_damage *d)
+{
+    BDR_AUTO(json) json_t *doc = bdr_record_json(d->cols, d->n, d->cells);
+    json_t *bad = json_array();
+
+    BDR_NOMEM_IF_NULL(doc);
+    BDR_TRY(bdr_json_set(doc, "bad_objects", bad));
+    for (size_t i = 0; i < d->n_bad; i++)
+        BDR_TRY(bdr_json_append(bad, json_string(d->bad[i])));
+    BDR_TRY(bdr_json_set(doc, d->name, bdr_table_json(d->table)));
+    return bdr_out_json(cli->out, BDR_STEAL(doc));
+}
+
+struct bdr_err *bdr_cli_tell_damage(struct bdr_cli *cli, const struct bdr_cli_damage *d)
+{
+    if (cli->common->json)
+        return damage_json(cli, d);
+    for (size_t i = 0; i < d->n_bad; i++)
+        BDR_TRY(bdr_out_line(cli->out, "bad: %s", d->bad[i]));
+    if (d->rows) {
+        BDR_TRY(bdr_out_table(cli->out, d->table));
+        BDR_TRY(bdr_out_line(cli->out, "%s", ""));
+    }
+    return bdr_out_record(cli->out, d->cols, d->n, d->cells);
 }

@@ -18,3 +18,16 @@ bdr_ret bdr_cli_open_other(struct bdr_cli *cli, const char *url, const char *pas
 bdr_ret bdr_cli_host(const char *host, char out[128]);
 /* A progress source over a struct bdr_gc_meter (prune, verify). */
 void bdr_cli_gc_sample(void *ctx, struct bdr_progress_counts *out);
+
+/* What verify and repair have found, in one shape: a record, the objects that are bad, and a table of places. */
+struct bdr_cli_damage {
+    const struct bdr_col *cols;
+    const struct bdr_cell *cells;
+    size_t n;
+    const char (*bad)[256]; /* "KEY: why" */
+    size_t n_bad;
+    const struct bdr_table *table;
+    size_t rows;      /* of the table; none: it is not printed */
+    const char *name; /* the table's member in JSON */
+};
+bdr_ret bdr_cli_tell_damage(struct bdr_cli *cli, const struct bdr_cli_damage *d);

@@ -3,6 +3,8 @@
 #include "bdr/bytes.h"
 #include "bdr/copy.h"
 #include "bdr/disk.h"
+#include "bdr/jsonset.h"
+#include "bdr/log.h"
 #include "bdr/point.h"
 #include <stdio.h>
 #include <string.h>
@@ -220,12 +222,102 @@ static struct bdr_err *repair_zero(void *ctx, uint32_t c, uint64_t off, uint64_t
 
 static const struct bdr_heal_ops repair_ops = {.begin = repair_begin, .read = repair_read, .zero = repair_zero};
 
+/* ---- manifests ---- */
+
+struct repair_manifests {
+    struct repair *r;
+    struct bdr_repo *repo;
+};
+
+static struct bdr_err *repair_manifest(void *ctx, const char *key, bool *out_there, char out_id[33])
+{
+    const struct repair_manifests *m = ctx;
+    const struct bdr_repair_options *opt = m->r->opt;
+    struct bdr_copy_result copy;
+
+    for (size_t i = 0; i < m->r->n_theirs && !*out_there; i++) {
+        struct bdr_err *err;
+
+        BDR_TRY(bdr_heal_manifest_fits(key, &m->r->theirs[i], out_there));
+        if (!*out_there || opt->dry_run)
+            continue;
+        err = bdr_copy_point(opt->other, m->r->theirs[i].id, m->repo,
+                             &(struct bdr_copy_options){.workers = opt->workers, .cancel = opt->cancel}, &copy);
+        *out_there = !err;
+        if (err && !repair_is_gap(err) && err->code != BDR_BUSY && err->code != BDR_INVAL)
+            return err;
+        if (err)
+            BDR_LOG(WARN, "repair.manifest-not-copied", F_STR("key", key), F_ERR(err));
+        else
+            memcpy(out_id, copy.point_id, sizeof(copy.point_id));
+        bdr_err_drop(err, "it stays as it is, and is told");
+    }
+    return NULL;
+}
+
+/* How many of their points of our hosts are not here: removed, or lost without a trace. */
+static struct bdr_err *repair_elsewhere(const struct repair *r, struct bdr_repo *repo, uint64_t *out)
+{
+    BDR_AUTO(mem) struct bdr_point_info *ours = NULL;
+    size_t n = 0;
+
+    BDR_TRY(bdr_repo_points(repo, &ours, &n));
+    for (size_t i = 0; i < r->n_theirs; i++) {
+        bool host = false, same = false;
+
+        for (size_t j = 0; j < n; j++)
+            if (!strcmp(ours[j].host, r->theirs[i].host)) {
+                host = true;
+                same |= !strcmp(bdr_point_key(&ours[j]), bdr_point_key(&r->theirs[i])) ||
+                        ours[j].time_ms == r->theirs[i].time_ms;
+            }
+        *out += host && !same;
+    }
+    return NULL;
+}
+
+/* In a dry run verify still complains of manifests that can be brought back. */
+static void repair_untell(struct bdr_heal_result *r, const json_t *healed)
+{
+    size_t i, kept = 0;
+    json_t *key;
+
+    for (size_t line = 0; line < r->n_bad; line++) {
+        bool can = false;
+
+        json_array_foreach(healed, i, key)
+            can |= !strncmp(r->bad_objects[line], json_string_value(key), json_string_length(key));
+        if (!can)
+            memmove(r->bad_objects[kept++], r->bad_objects[line], sizeof(r->bad_objects[line]));
+    }
+    r->n_bad = kept;
+}
+
+static struct bdr_err *repair_go(struct repair *r, struct bdr_repo *repo, struct bdr_heal_result *out)
+{
+    const struct bdr_repair_options *opt = r->opt;
+    struct bdr_heal_options heal = {.ops = &repair_ops, .ctx = r, .dry_run = opt->dry_run,
+                                    .delete_damaged = opt->delete_damaged, .workers = opt->workers,
+                                    .meter = opt->meter, .cancel = opt->cancel};
+    struct repair_manifests m = {r, repo};
+    BDR_AUTO(json) json_t *healed = json_array();
+    uint64_t elsewhere = 0;
+
+    BDR_NOMEM_IF_NULL(healed);
+    BDR_TRY(bdr_heal_manifests(repo, &(struct bdr_heal_manifest_ops){.copy = repair_manifest, .ctx = &m}, opt->dry_run,
+                               healed));
+    BDR_TRY(repair_elsewhere(r, repo, &elsewhere));
+    BDR_TRY(bdr_heal(repo, &heal, out));
+    if (opt->dry_run)
+        repair_untell(out, healed);
+    out->objects_healed += json_array_size(healed);
+    out->points_elsewhere = elsewhere;
+    return NULL;
+}
+
 struct bdr_err *bdr_repair(struct bdr_repo *repo, const struct bdr_repair_options *opt, struct bdr_heal_result *out)
 {
     __attribute__((cleanup(repair_free))) struct repair r = {.opt = opt};
-    struct bdr_heal_options heal = {.ops = &repair_ops, .ctx = &r, .dry_run = opt->dry_run,
-                                    .delete_damaged = opt->delete_damaged, .workers = opt->workers,
-                                    .meter = opt->meter, .cancel = opt->cancel};
     struct bdr_repo_facts a, b;
 
     if (opt->other) {
@@ -238,5 +330,5 @@ struct bdr_err *bdr_repair(struct bdr_repo *repo, const struct bdr_repair_option
     r.from = calloc(opt->n_sources + r.n_theirs + 1, sizeof(*r.from));
     if (!r.from || posix_memalign((void **)&r.buf, 4096, 2 * REPAIR_ALIGN))
         BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
-    return bdr_heal(repo, &heal, out);
+    return repair_go(&r, repo, out);
 }

@@ -92,6 +92,21 @@ struct bdr_err *bdr_envelope_open(enum bdr_envelope_kind kind, const uint8_t rep
     return NULL;
 }
 
+bool bdr_envelope_is_newer(const uint8_t *raw, size_t len)
+{
+    uint8_t sum[32];
+    struct bdr_err *err;
+
+    if (len < BDR_ENV_HEADER_BYTES)
+        return false;
+    err = bdr_sha256(raw, 72, raw + BDR_ENV_HEADER_BYTES, len - BDR_ENV_HEADER_BYTES, NULL, 0, sum);
+    if (err) {
+        bdr_err_drop(err, "then its word is taken for it");
+        return true;
+    }
+    return !memcmp(sum, raw + 72, sizeof(sum));
+}
+
 /*
  * Out of memory, jansson 2.14 drops characters of the text it parses (lex_save ignores strbuffer_append_byte) and goes
  * on: a manifest could lose a member or the end of a number. So its allocations go through here, and a parse during

@@ -28,6 +28,8 @@ bdr_ret bdr_envelope_make(enum bdr_envelope_kind kind, const uint8_t repo_id[16]
  */
 bdr_ret bdr_envelope_open(enum bdr_envelope_kind kind, const uint8_t repo_id[16], const struct bdr_secret *key,
                           const void *raw, size_t len, uint8_t out_repo_id[16], uint8_t **out, size_t *out_len);
+/* Of an envelope that was refused with VERSION: all of it fits but the version, so a newer program made it indeed. */
+bool bdr_envelope_is_newer(const uint8_t *raw, size_t len);
 /* The same for a JSON object; *out is a new reference. */
 bdr_ret bdr_envelope_json(enum bdr_envelope_kind kind, const uint8_t repo_id[16], const struct bdr_secret *key,
                           const void *raw, size_t len, uint8_t out_repo_id[16], json_t **out);

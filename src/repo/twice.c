@@ -59,20 +59,9 @@ static struct bdr_err *twice_read(struct bdr_store *store, enum bdr_envelope_kin
     return NULL;
 }
 
-/* Made by a newer program indeed: all of it fits but the version. */
 static bool twice_is_newer(const struct twice_copy *c)
 {
-    uint8_t sum[32];
-    struct bdr_err *err;
-
-    if (!c->err || c->err->code != BDR_VERSION || c->len < BDR_ENV_HEADER_BYTES)
-        return false;
-    err = bdr_sha256(c->raw, 72, c->raw + BDR_ENV_HEADER_BYTES, c->len - BDR_ENV_HEADER_BYTES, NULL, 0, sum);
-    if (err) {
-        bdr_err_drop(err, "then the newer program's word is taken for it");
-        return true;
-    }
-    return !memcmp(sum, c->raw + 72, sizeof(sum));
+    return c->err && c->err->code == BDR_VERSION && bdr_envelope_is_newer(c->raw, c->len);
 }
 
 struct bdr_err *bdr_twice_get(struct bdr_store *store, enum bdr_envelope_kind kind, const uint8_t repo_id[16],

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -472,6 +473,197 @@ static void test_repair__torn_at_any_store_call__goes_on(void **state)
     ended(state, true, HARM_FLIP, BDR_FAULT_TEAR);
 }
 
+/* ---- manifests ---- */
+
+enum manifest_how { MANIFEST_FLIPPED, MANIFEST_TORN, MANIFEST_EMPTY, MANIFEST_VERSION, MANIFEST_HOWS };
+
+static void manifest_path(const char *repo, const char *id, char out[400])
+{
+    struct engine_files f = engine_files(repo);
+
+    out[0] = 0;
+    for (size_t i = 0; i < f.n; i++)
+        if (!strncmp(f.name[i], "points/", 7) && strstr(f.name[i], id))
+            snprintf(out, 400, "%s/%s", repo, f.name[i]);
+    engine_files_free(&f);
+    assert_true(out[0]);
+}
+
+static void harm_manifest(const char *repo, const char *id, enum manifest_how how)
+{
+    char path[400];
+    struct stat st;
+    uint8_t c;
+    int fd;
+
+    manifest_path(repo, id, path);
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0 && !fstat(fd, &st));
+    if (how == MANIFEST_TORN || how == MANIFEST_EMPTY) {
+        assert_int_equal(ftruncate(fd, how == MANIFEST_TORN ? st.st_size / 2 : 0), 0);
+    } else {
+        off_t at = how == MANIFEST_VERSION ? 10 : st.st_size / 2;
+
+        assert_int_equal(pread(fd, &c, 1, at), 1);
+        c ^= 0x40;
+        assert_int_equal(pwrite(fd, &c, 1, at), 1);
+    }
+    close(fd);
+}
+
+static void manifests_from_second(void **state, bool encrypt)
+{
+    struct scene s;
+
+    scene_make(&s, *state, encrypt, 3 * MIB + 4096);
+    for (int how = 0; how < MANIFEST_HOWS; how++) {
+        struct bdr_repo *repo, *other;
+        struct bdr_heal_result dry, r;
+        struct bdr_copy_result copy;
+        json_t *point = NULL;
+
+        engine_copy(s.pristine, s.e->repo);
+        harm_manifest(s.e->repo, s.a, (enum manifest_how)how);
+        harm_manifest(s.e->repo, s.b, (enum manifest_how)how);
+        forget_index(&s); /* the cache of manifests goes with it */
+        assert_int_equal(verify(&s).bad, 2);
+        dry = repair(&s, FROM_SECOND, true);
+        assert_int_equal(dry.objects_healed, 2);
+        assert_int_equal(dry.n_bad, 0);
+        assert_int_equal(verify(&s).bad, 2);
+        r = repair(&s, FROM_SECOND, false);
+        assert_int_equal(r.objects_healed, 2);
+        assert_int_equal(r.n_bad + r.n_left, 0);
+        is_whole(&s); /* with the ids they had */
+        repo = open_first(&s);
+        other = open_second(&s);
+        engine_ok(bdr_point_load(repo, s.a, &point));
+        assert_null(json_object_get(point, "origin")); /* it is the original again */
+        json_decref(point);
+        engine_ok(bdr_copy_point(repo, s.a, other, &(struct bdr_copy_options){0}, &copy));
+        assert_true(copy.there);
+        bdr_repo_close(repo);
+        bdr_repo_close(other);
+        assert_int_equal(harm_count(s.e->repo, "points"), 2);
+    }
+}
+
+static void test_repair__damaged_manifests_plain__come_back_from_the_copy(void **state)
+{
+    manifests_from_second(state, false);
+}
+static void test_repair__damaged_manifests_encrypted__come_back_from_the_copy(void **state)
+{
+    manifests_from_second(state, true);
+}
+
+/* The other way round: the copy's manifest is damaged and comes back as a copy of that origin. */
+static void test_repair__damaged_manifest_of_a_copy__keeps_its_origin(void **state)
+{
+    struct bdr_point_info *points = NULL;
+    struct bdr_heal_result r = {0};
+    struct bdr_repo *repo, *other;
+    struct scene s;
+    char id[33], index[200];
+    size_t n = 0;
+
+    scene_make(&s, *state, true, 3 * MIB);
+    other = open_second(&s);
+    engine_ok(bdr_repo_points(other, &points, &n));
+    memcpy(id, points[1].id, 33);
+    free(points);
+    bdr_repo_close(other);
+    harm_manifest(s.second, id, MANIFEST_FLIPPED);
+    snprintf(index, sizeof(index), "%s/index", s.second);
+    engine_remove(index);
+    repo = open_first(&s);
+    other = open_second(&s);
+    engine_ok(bdr_repair(other, &(struct bdr_repair_options){.other = repo}, &r));
+    assert_int_equal(r.objects_healed, 1);
+    assert_int_equal(r.n_bad, 0);
+    bdr_heal_free(&r);
+    engine_ok(bdr_repo_points(other, &points, &n));
+    assert_int_equal(n, 2);
+    assert_string_equal(points[1].id, id);
+    assert_string_equal(points[1].origin, s.b);
+    free(points);
+    engine_same(other, id, s.v2);
+    bdr_repo_close(repo);
+    bdr_repo_close(other);
+}
+
+static void test_repair__damaged_manifest__comes_back_from_the_cache(void **state)
+{
+    struct bdr_heal_result r;
+    struct scene s;
+
+    scene_make(&s, *state, true, 3 * MIB);
+    bdr_repo_close(open_first(&s));
+    harm_manifest(s.e->repo, s.b, MANIFEST_TORN);
+    assert_int_equal(verify(&s).bad, 1);
+    r = repair(&s, FROM_NOBODY, false);
+    assert_int_equal(r.objects_healed, 1);
+    forget_index(&s);
+    is_whole(&s);
+}
+
+/* Nobody has it: it is told, holds up prune, and can be given up. */
+static void test_repair__damaged_manifest_nobody_has__can_be_removed(void **state)
+{
+    struct bdr_heal_result r;
+    struct bdr_prune_result p;
+    struct bdr_repo *repo;
+    struct scene s;
+
+    scene_make(&s, *state, true, 3 * MIB);
+    harm_manifest(s.e->repo, s.b, MANIFEST_FLIPPED);
+    forget_index(&s);
+    r = repair(&s, FROM_DISK, false);
+    assert_int_equal(r.objects_healed, 0);
+    assert_int_equal(r.n_bad, 1);
+    repo = open_first(&s);
+    engine_fails(bdr_prune(repo, &(struct bdr_prune_options){.max_unused_pct = -1}, &p), BDR_CORRUPT);
+    engine_ok(bdr_point_remove(repo, s.b));
+    engine_ok(bdr_prune(repo, &(struct bdr_prune_options){.max_unused_pct = -1}, &p));
+    engine_same(repo, s.a, s.v1);
+    bdr_repo_close(repo);
+    assert_int_equal(verify(&s).bad, 0);
+}
+
+/* A point that is gone without a trace looks like one that was removed: it is counted, not brought back. */
+static void test_repair__missing_manifest__is_told_not_resurrected(void **state)
+{
+    struct bdr_heal_result r;
+    struct scene s;
+    char path[400];
+
+    scene_make(&s, *state, false, 3 * MIB);
+    manifest_path(s.e->repo, s.b, path);
+    assert_int_equal(unlink(path), 0);
+    r = repair(&s, FROM_SECOND, false);
+    assert_int_equal(r.points_elsewhere, 1);
+    assert_int_equal(r.objects_healed, 0);
+    assert_int_equal(harm_count(s.e->repo, "points"), 1);
+}
+
+static void test_repair__manifest_ended_at_any_store_call__goes_on(void **state)
+{
+    struct scene s;
+
+    scene_make(&s, *state, false, 3 * MIB);
+    harm_manifest(s.e->repo, s.b, MANIFEST_FLIPPED);
+    forget_index(&s);
+    engine_copy(s.e->repo, s.pristine);
+    for (uint64_t at = 1; at < 40; at++) {
+        engine_copy(s.pristine, s.e->repo);
+        if (!interrupted(&s, at, at & 1 ? BDR_FAULT_DIE_AFTER : BDR_FAULT_ERROR_BEFORE))
+            break;
+        repair(&s, FROM_SECOND, false);
+        is_whole(&s);
+        assert_int_equal(harm_count(s.e->repo, "points"), 2);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, engine_setup, engine_teardown)
@@ -485,6 +677,13 @@ int main(void)
         T(test_repair__copy_moved_disks_and_grown_ones__still_heal),
         T(test_repair__read_only_or_pruning__is_refused),
         T(test_repair__under_an_open_session__what_it_found_stays),
+        T(test_repair__damaged_manifests_plain__come_back_from_the_copy),
+        T(test_repair__damaged_manifests_encrypted__come_back_from_the_copy),
+        T(test_repair__damaged_manifest_of_a_copy__keeps_its_origin),
+        T(test_repair__damaged_manifest__comes_back_from_the_cache),
+        T(test_repair__damaged_manifest_nobody_has__can_be_removed),
+        T(test_repair__missing_manifest__is_told_not_resurrected),
+        T(test_repair__manifest_ended_at_any_store_call__goes_on),
         T(test_repair__killed_at_any_store_call__goes_on),
         T(test_repair__killed_before_any_store_call__goes_on),
         T(test_repair__disk_full_at_any_store_call__goes_on),

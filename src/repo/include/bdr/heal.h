@@ -46,6 +46,7 @@ struct bdr_heal_result {
     size_t n_place, n_left;                   /* n_left of them are not healed */
     char (*bad_objects)[256];                 /* owned; what is wrong besides packs and is not healed */
     size_t n_bad;
+    uint64_t points_elsewhere;                /* points of these hosts that only the other repository has */
 };
 /*
  * Looks at everything as bdr_verify ALL does, heals what candidates have, and replaces each bad pack by its good blocks.
@@ -54,3 +55,21 @@ struct bdr_heal_result {
  */
 bdr_ret bdr_heal(struct bdr_repo *repo, const struct bdr_heal_options *opt, struct bdr_heal_result *out);
 void bdr_heal_free(struct bdr_heal_result *r);
+
+/* ---- manifests ---- */
+
+struct bdr_heal_manifest_ops {
+    /* The point of the damaged manifest `key` is wanted: *out_there when somebody has it. Unless only asked (a dry run),
+     * it is a visible point of this repository then, and out_id is its id. */
+    struct bdr_err *(*copy)(void *ctx, const char *key, bool *out_there, char out_id[33]);
+    void *ctx;
+};
+/*
+ * Brings back manifests that can't be read, at their keys and with their ids: from this machine's cache, else by ops
+ * (may be NULL). Their keys are appended to out_healed (a JSON array). Do it before bdr_heal, which then finds what
+ * these points need. A manifest that is not there at all can't be told from one that was removed.
+ */
+bdr_ret bdr_heal_manifests(struct bdr_repo *repo, const struct bdr_heal_manifest_ops *ops, bool dry_run,
+                           json_t *out_healed);
+/* *out: `p` (of any repository) is the point of the manifest `key`: it has its id as origin, or is of its host and time. */
+bdr_ret bdr_heal_manifest_fits(const char *key, const struct bdr_point_info *p, bool *out);
