@@ -67,6 +67,8 @@ static enum MHD_Result at_headers(struct bdr_req *req)
         if (req->has_body && !small)
             return http_answer_queue(req); /* libmicrohttpd then closes the connection instead of reading on */
         req->at_headers = false;
+        if (req->has_body)
+            body_progress(req, 0);
         return MHD_YES;
     }
     if (req->stage == STAGE_HEADERS && (streamed || (req->has_body && req->plan.body == BDR_BODY_BUFFERED))) {

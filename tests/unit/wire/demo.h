@@ -64,5 +64,12 @@ void demo_machine(struct demo *d, const struct bdr_ca *other, const char *id, co
 /* A client of listener `i`; `machine` NULL: without a certificate. */
 struct bdr_http_client *demo_client(struct demo *d, int listener, const char *machine);
 void demo_path(const struct demo *d, const char *name, char out[160]);
+/* A plain connection to listener `i` with `text` sent. */
+int demo_raw(struct demo *d, int listener, const char *text);
 /* Sends an event to all streams that are open; returns to how many. */
 size_t demo_broadcast(struct demo *d, const char *event, const char *id, const char *data);
+
+/* Between demo_api.c and demo.c. */
+extern struct demo *demo_of_app;
+struct bdr_err *demo_router(struct bdr_router **out);
+bool demo_is_revoked(void *ctx, const struct bdr_cert_info *peer);
