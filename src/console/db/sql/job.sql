@@ -109,6 +109,18 @@ SELECT j.id, j.kind, j.host_id FROM job j
 -- job_unfinished_of_host(:host_id i64) -> i64
 SELECT count(*) FROM job WHERE host_id = :host_id AND state NOT IN ('done', 'failed', 'cancelled');
 
+-- job_unfinished_ids(:host_id i64) -> many (id i64)
+SELECT id FROM job WHERE host_id = :host_id AND state NOT IN ('done', 'failed', 'cancelled') ORDER BY id;
+
+-- job_forget_platform(:platform_id i64) -> count     history stays, without what it was about
+UPDATE job SET platform_id = NULL WHERE platform_id = :platform_id;
+
+-- job_forget_idle_hosts(:platform_id i64) -> count
+UPDATE job SET host_id = NULL WHERE host_id IN (
+       SELECT h.id FROM host h WHERE h.platform_id = :platform_id AND h.state IN ('seen', 'gone')
+          AND NOT EXISTS (SELECT 1 FROM point p WHERE p.host_id = h.id)
+          AND NOT EXISTS (SELECT 1 FROM recovery r WHERE r.host_id = h.id));
+
 -- job_held_of_worker(:worker_id i64) -> i64
 SELECT count(*) FROM job WHERE worker_id = :worker_id AND state IN ('running', 'pausing', 'cancelling');
 

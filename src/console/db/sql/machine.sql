@@ -64,7 +64,7 @@ INSERT INTO enrolment (hash, kind, note, account_id, created_ms, expires_ms)
 VALUES (:hash, :kind, :note, :account_id, :now_ms, :expires_ms)
 RETURNING id;
 
--- enrolment_use(:hash blob, :kind text, :machine_id i64, :now_ms i64) -> count     0: unknown, used, expired, other kind
+-- enrolment_use(:hash blob, :kind text, :machine_id i64?, :now_ms i64) -> count     0: unknown, used, expired, other kind
 UPDATE enrolment SET used_ms = :now_ms, machine_id = :machine_id
  WHERE hash = :hash AND kind = :kind AND used_ms = 0 AND expires_ms > :now_ms;
 

@@ -131,8 +131,10 @@ DELETE FROM host WHERE id = :id;
 -- host_delete_idle(:platform_id i64) -> count     those that were only seen, and have no history
 DELETE FROM host WHERE platform_id = :platform_id AND state IN ('seen', 'gone')
    AND NOT EXISTS (SELECT 1 FROM point p WHERE p.host_id = host.id)
-   AND NOT EXISTS (SELECT 1 FROM recovery r WHERE r.host_id = host.id)
-   AND NOT EXISTS (SELECT 1 FROM job j WHERE j.host_id = host.id);
+   AND NOT EXISTS (SELECT 1 FROM recovery r WHERE r.host_id = host.id);
+
+-- host_left_of_platform(:platform_id i64) -> i64
+SELECT count(*) FROM host WHERE platform_id = :platform_id;
 
 -- row disk (id i64, host_id i64, ref text, name text, position i64, size_bytes i64, excluded bool, reason text, tracker text,
 --   gone_ms i64)
