@@ -40,6 +40,7 @@ static void holds_still(const char *kind)
         writer_stop(&w);
         assert_true(held);
         assert_true(window > 0 && window < 20000);
+        printf("# %s: a window of %u ms around one write\n", kind, window);
         assert_int_equal(bdr_freezer_left_ms(f), 0);
     }
     bdr_freezer_end(BDR_STEAL(f));

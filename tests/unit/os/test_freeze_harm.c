@@ -253,9 +253,48 @@ static void test_any_process__harmed_while_a_freeze_is_stuck__all_thawed(void **
     lab_unmake(&s.low);
 }
 
+static void test_caller__killed_in_a_long_window__thawed_at_once(void **state)
+{
+    struct lab_fs fs;
+    struct victim *v;
+    struct writer w;
+    pid_t pid;
+    const char *mounts[1] = {fs.mount};
+
+    (void)state;
+    LAB_OR_SKIP("test_caller__killed_in_a_long_window__thawed_at_once", "ext4");
+    v = mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(v != MAP_FAILED);
+    lab_make(&fs, "fs", NULL, "ext4", 16);
+    pid = fork();
+    if (!pid) {
+        struct bdr_freezer *f = NULL;
+        enum bdr_freeze_state got;
+        struct bdr_err *err = bdr_freezer_start(mounts, 1, &f);
+
+        if (!err)
+            err = bdr_freezer_freeze(f, 50000, &got);
+        atomic_store(&v->ready, err ? 2 : 1);
+        bdr_err_drop(err, "told");
+        for (;;)
+            pause();
+    }
+    for (uint64_t end = lab_now_ms() + 20000; !atomic_load(&v->ready) && lab_now_ms() < end;)
+        poll(NULL, 0, 2);
+    assert_int_equal(atomic_load(&v->ready), 1);
+    writer_start(&w, fs.mount, true);
+    assert_true(writer_blocked(&w));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_true(writer_stop(&w) < 25000);
+    assert_true(gone_within(pid, 10000));
+    munmap(v, sizeof(*v));
+    lab_unmake(&fs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_caller__killed_in_a_long_window__thawed_at_once),
         cmocka_unit_test(test_any_process__killed_or_stopped__writes_go_on_in_time),
         cmocka_unit_test(test_any_process__harmed_while_a_freeze_is_stuck__all_thawed),
     };

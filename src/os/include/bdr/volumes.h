@@ -35,7 +35,13 @@ struct bdr_volumes {
                                         holds open for writing or claims: content whose consistency we can't know */
     size_t raw_n;
 };
-/* disks: "/dev/vda"... whole disks. Errors: NOTFOUND, INVAL (a partition: the text names the disk). */
+/*
+ * Looks once: what is mounted a moment later is not in it. Opens each partition that nothing known uses with O_EXCL for an instant.
+ *
+ * Shape:   disks[n]: "/dev/vda"... whole disks, each once, also mapped or loop devices; at most BDR_VOLUMES_DISKS_MAX.
+ * Errors:  NOTFOUND; INVAL (a partition: the text names the disk); UNSUPPORTED a file system whose only mount lies hidden under
+ *          another; DENIED... whose only mount can't be opened; NOMEM, IO when looking failed: never less than there is.
+ */
 bdr_ret bdr_volumes_scan(const char *const *disks, size_t n, struct bdr_volumes **out);
 void bdr_volumes_free(struct bdr_volumes *v);
 /* The whole disks of the machine a person would call its disks: no loop, ram, zram, optical, mapped or md devices. Owned. */
