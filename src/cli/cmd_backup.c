@@ -1,69 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_backup.c - bdr backup. */
-#include "bdr/backup.h"
+#include "backup_args.h"
 #include "bdr/clock.h"
+#include "bdr/priority.h"
 #include "cmds.h"
 #include "engine.h"
 #include <stdio.h>
 #include <string.h>
-
-#define BACKUP_DISKS_MAX 256
-
-struct backup_args {
-    const char *host, *host_id, *changed, *bitmap, *compress, *consistency, *boot_mode;
-    const char *tls_ca, *tls_cert, *tls_key;
-    struct bdr_list tags, sources;
-    uint64_t limit_bytes;
-    double audit_pct;
-    uint32_t workers;
-    bool full, take_over;
-};
-
-struct backup_sources {
-    struct bdr_source *src[BACKUP_DISKS_MAX];
-    struct bdr_backup_disk disk[BACKUP_DISKS_MAX];
-    size_t n;
-};
-
-static void sources_close(struct backup_sources *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        bdr_source_close(s->src[i]);
-}
-
-static struct bdr_err *sources_open(const struct backup_args *a, const struct bdr_cancel *cancel,
-                                    struct backup_sources *out)
-{
-    if (a->sources.count > BACKUP_DISKS_MAX)
-        BDR_FAIL(BDR_RANGE, 0, "at most %d disks fit one point", BACKUP_DISKS_MAX);
-    if (a->changed && a->sources.count != 1)
-        BDR_FAIL(BDR_INVAL, 0, "--changed-extents tells of one disk, so give one source");
-    for (size_t i = 0; i < a->sources.count; i++) {
-        struct bdr_source_spec spec = {.location = a->sources.items[i], .changed_extents = a->changed,
-                                       .dirty_bitmap = a->bitmap, .tls_ca = a->tls_ca, .tls_cert = a->tls_cert,
-                                       .tls_key = a->tls_key, .cancel = cancel};
-
-        BDR_TRY(bdr_source_open(&spec, &out->src[i]));
-        out->n = i + 1;
-        BDR_TRY(bdr_source_wrap_retry(&out->src[i],
-                                      &(struct bdr_retry_policy){.attempts = 3, .first_delay_ms = 200,
-                                                                 .max_delay_ms = 5000},
-                                      cancel));
-        if (a->limit_bytes)
-            BDR_TRY(bdr_source_wrap_rate(&out->src[i], a->limit_bytes, 0, cancel));
-        out->disk[i].src = out->src[i];
-    }
-    return NULL;
-}
-
-static void backup_sample(void *ctx, struct bdr_progress_counts *out)
-{
-    const struct bdr_backup_meter *m = ctx;
-
-    out->done_bytes = atomic_load(&m->done_bytes);
-    out->total_bytes = atomic_load(&m->total_bytes);
-    out->new_bytes = atomic_load(&m->new_bytes);
-}
 
 /* "3.1" out of 10 and 3.2; "-" when there is nothing to divide. */
 static const char *ratio_text(uint64_t a, uint64_t b, char buf[16])
@@ -79,6 +22,7 @@ static json_t *ratio_json(uint64_t a, uint64_t b)
     return b ? json_real((double)a / (double)b) : json_null();
 }
 
+/* The summary, or one object: with --every there are many. */
 static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const struct bdr_backup_result *r)
 {
     static const struct bdr_col cols[] = {
@@ -86,6 +30,10 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
         {"Host", "host", BDR_COL_TEXT, 0, 0},
         {"Pass", "pass", BDR_COL_TEXT, 0, 0},
         {"Because", "reason", BDR_COL_TEXT, 0, 0},
+        {"Consistency", "consistency", BDR_COL_TEXT, 0, 0},
+        {"Not better because", "note", BDR_COL_TEXT, 0, 0},
+        {"Window", "window_ms", BDR_COL_DURATION, 0, 0},
+        {"Passes", "passes", BDR_COL_COUNT, 0, 0},
         {"Size", "size_bytes", BDR_COL_SIZE, 0, 0},
         {"Read", "read_bytes", BDR_COL_SIZE, 0, 0},
         {"Changed", "changed_bytes", BDR_COL_SIZE, 0, 0},
@@ -106,6 +54,10 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
         BDR_CELL_TEXT(host),
         BDR_CELL_TEXT(r->full ? "full" : "incremental"),
         r->reason[0] ? BDR_CELL_TEXT(r->reason) : BDR_CELL_NONE,
+        BDR_CELL_TEXT(r->consistency),
+        r->moment.note[0] ? BDR_CELL_TEXT(r->moment.note) : BDR_CELL_NONE,
+        r->moment.filesystems ? BDR_CELL_U64(r->moment.window_ms) : BDR_CELL_NONE,
+        r->moment.passes ? BDR_CELL_U64(r->moment.passes) : BDR_CELL_NONE,
         BDR_CELL_U64(r->size_bytes),
         BDR_CELL_U64(r->read_bytes),
         BDR_CELL_U64(r->changed_bytes),
@@ -134,40 +86,43 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
     return bdr_out_record(cli->out, cols, BDR_COUNT(cols), cells);
 }
 
+static struct bdr_err *backup_incomplete(const struct bdr_backup_result *r)
+{
+    if (!strcmp(r->consistency, "inconsistent"))
+        BDR_FAIL(BDR_PARTIAL, 0,
+                 "the point is saved, but its disks are not of one moment%s%s; run it again when less is written, raise "
+                 "--freeze-budget or allow --throttle",
+                 r->moment.note[0] ? ": " : "", r->moment.note);
+    if (r->unreadable_bytes)
+        BDR_FAIL(BDR_PARTIAL, 0,
+                 "the point is saved, but %llu bytes in %llu places of its disks could not be read and are zeros in it; "
+                 "'bdr show %.8s' lists them",
+                 (unsigned long long)r->unreadable_bytes, (unsigned long long)r->unreadable_ranges, r->point_id);
+    return NULL;
+}
+
 static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
 {
     const struct backup_args *a = raw;
     BDR_AUTO(repo) struct bdr_repo *repo = NULL;
     BDR_AUTO(progress) struct bdr_progress *meter = NULL;
-    __attribute__((cleanup(sources_close))) struct backup_sources sources = {0};
     struct bdr_backup_meter counts = {0};
     struct bdr_backup_result r;
     char host[128];
-    struct bdr_backup_options opt = {.host = host, .host_id = a->host_id, .consistency = a->consistency,
-                                     .boot_mode = a->boot_mode, .compress = a->compress, .take_over = a->take_over,
-                                     .workers = a->workers, .audit_pct = a->audit_pct, .meter = &counts, .cancel = cli->cancel,
-                                     .pass = a->full ? BDR_PASS_FULL : BDR_PASS_AUTO};
-    const char *tags[65] = {0};
 
+    BDR_TRY(backup_check(a));
     BDR_TRY(bdr_cli_host(a->host, host));
-    if (a->tags.count > 64)
-        BDR_FAIL(BDR_RANGE, 0, "at most 64 tags fit one point");
-    for (size_t i = 0; i < a->tags.count; i++)
-        tags[i] = a->tags.items[i];
-    opt.tags = tags;
+    if (a->idle)
+        bdr_os_idle();
+    if (a->every_ms)
+        return backup_every(a, cli, host);
     BDR_TRY(bdr_cli_open_writer(cli, &repo));
-    BDR_TRY(sources_open(a, cli->cancel, &sources));
     BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){backup_sample, &counts}, &meter));
     bdr_progress_phase(meter, host);
-    BDR_TRY(bdr_backup_run(repo, sources.disk, sources.n, &opt, &r));
+    BDR_TRY(backup_once(a, repo, host, &counts, cli->cancel, &r));
     bdr_progress_stop(BDR_STEAL(meter));
     BDR_TRY(backup_tell(cli, host, &r));
-    if (r.unreadable_bytes)
-        BDR_FAIL(BDR_PARTIAL, 0,
-                 "the point is saved, but %llu bytes in %llu places of its disks could not be read and are zeros in it; "
-                 "'bdr show %.8s' lists them",
-                 (unsigned long long)r.unreadable_bytes, (unsigned long long)r.unreadable_ranges, r.point_id);
-    return NULL;
+    return backup_incomplete(&r);
 }
 
 static const struct bdr_opt backup_opts[] = {
@@ -193,6 +148,29 @@ static const struct bdr_opt backup_opts[] = {
     {.name = "tag", BDR_LIST(struct backup_args, tags), .metavar = "KEY=VALUE", .help = "Note something in the point."},
     {.name = "consistency", BDR_CHOICE(struct backup_args, consistency, "crash|filesystem|application"),
      .help = "What the disks' content is worth, when you know better than the source."},
+    {.name = "freeze-budget", BDR_U32(struct backup_args, freeze_ms), .def = "500", .min = 10, .max = 60000, .metavar = "MS",
+     .help = "For live: disks. How long their file systems may stand still; a watchdog lets them go after that "
+             "whatever happens."},
+    {.name = "pre-freeze", BDR_PATH(struct backup_args, pre_freeze), .metavar = "PROGRAM",
+     .help = "For live: disks. Run before the file systems are frozen, to bring applications to rest, without a shell and "
+             "arguments. When it ends with 0 the point is called 'application'. It must be root's own."},
+    {.name = "post-freeze", BDR_PATH(struct backup_args, post_freeze), .metavar = "PROGRAM",
+     .help = "For live: disks. Run when the file systems go on; BDR_RESULT is 'ok' or 'failed' in its environment."},
+    {.name = "script-timeout", BDR_DURATION(struct backup_args, script_ms), .def = "60s", .min = 1, .max = 3600000,
+     .help = "How long each of these programs may take; then it is ended."},
+    {.name = "no-freeze", BDR_FLAG(struct backup_args, no_freeze),
+     .help = "For live: disks. Never stop a file system. The point is then at best what a power cut leaves."},
+    {.name = "throttle", BDR_FLAG(struct backup_args, throttle),
+     .help = "For live: disks. Slow writers down, for a bounded time, when they write faster than the disks can be read."},
+    {.name = "keep-swap", BDR_FLAG(struct backup_args, keep_swap),
+     .help = "For live: disks. Copy swap areas too; otherwise zeros stand for them."},
+    {.name = "no-track", BDR_FLAG(struct backup_args, no_track),
+     .help = "For live: disks. Do not track changed blocks; everything is read, and no disk may be written meanwhile."},
+    {.name = "every", BDR_DURATION(struct backup_args, every_ms), .min = 5000, .cli_only = true,
+     .help = "Go on and make a point so often, one line each, until the first signal; at least 5s."},
+    {.name = "count", BDR_U32(struct backup_args, count), .cli_only = true, .help = "With --every: end after so many points. 0: never.", .def = "0"},
+    {.name = "idle", BDR_FLAG(struct backup_args, idle),
+     .help = "Leave processor and disks to others whenever they want them (nice 19, idle I/O class)."},
     {.name = "boot-mode", BDR_CHOICE(struct backup_args, boot_mode, "bios|uefi"),
      .help = "How the machine boots; recovery uses it."},
     {.name = "take-over", BDR_FLAG(struct backup_args, take_over), .cli_only = true,
@@ -206,7 +184,8 @@ static const struct bdr_opt backup_opts[] = {
 static const struct bdr_arg backup_args_rows[] = {
     {.name = "SOURCE", .need = BDR_ARG_MANY, BDR_LIST(struct backup_args, sources), .path = true,
      .help = "A disk: an image file, a block device, nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH, "
-             "qcow2:PATH, qemu:FORMAT:PATH. Several are one consistent set."},
+             "qcow2:PATH, qemu:FORMAT:PATH, live:/dev/NAME for a disk of this machine that is in use, live:all for all of "
+             "them. Several are one consistent set."},
     {0},
 };
 
@@ -219,10 +198,13 @@ const struct bdr_cmd bdr_cmd_backup = {
             "Interrupt it at any time: nothing half done becomes visible, and the next run stores nothing twice.",
     .examples = "# a disk image\nbdr backup --repo /backup/r1 --host web1 /var/lib/vm/web1.img\n"
                 "# two block devices of this machine\nbdr backup --repo s3://dr/site1 /dev/sda /dev/sdb\n"
+                "# all disks of this running machine, every five minutes\nbdr backup --repo /backup/r1 --every 5m live:all\n"
                 "# only what QEMU says has changed\nbdr backup --repo /backup/r1 --host db --dirty-bitmap bdr qcow2:db.qcow2\n",
     .opts = backup_opts,
     .args = backup_args_rows,
     .args_size = sizeof(struct backup_args),
     .run = backup_run,
-    .exits = (const struct bdr_exit_note[]){{3, "the point is saved, but parts of a disk could not be read"}, {0}},
+    .exits = (const struct bdr_exit_note[]){{3, "the point is saved, but parts of a disk could not be read, or its disks are not of one moment; with "
+                                         "--every: some points could not be made"},
+                                      {0}},
 };

@@ -44,7 +44,7 @@ static struct bdr_err *points_run(void *raw, struct bdr_cli *cli)
 
         if (a->host && strcmp(a->host, all[i].host) != 0)
             continue;
-        BDR_TRY(bdr_point_load(repo, all[i].id, &point));
+        BDR_TRY(bdr_point_read(repo, &all[i], &point));
         stats = json_object_get(point, "stats");
         char shown[33];
         snprintf(shown, sizeof(shown), cli->common->json ? "%s" : "%.8s", all[i].id);
@@ -82,6 +82,29 @@ const struct bdr_cmd bdr_cmd_points = {
 struct show_args {
     const char *which, *host;
 };
+
+/* What the moment of live disks was. */
+static struct bdr_err *show_moment(struct bdr_cli *cli, const json_t *m)
+{
+    static const struct bdr_col cols[] = {
+        {"Window", "window_ms", BDR_COL_DURATION, 0, 0},     {"Passes", "passes", BDR_COL_COUNT, 0, 0},
+        {"Freezes", "freezes", BDR_COL_COUNT, 0, 0},         {"File systems", "filesystems", BDR_COL_COUNT, 0, 0},
+        {"Read in it", "captured_bytes", BDR_COL_SIZE, 0, 0}, {"Slowed down", "throttled", BDR_COL_TEXT, 0, 0},
+        {"Note", "note", BDR_COL_TEXT, 0, 0},
+    };
+
+    if (!m)
+        return NULL;
+    return bdr_out_record(
+        cli->out, cols, BDR_COUNT(cols),
+        (const struct bdr_cell[]){BDR_CELL_U64((uint64_t)json_integer_value(json_object_get(m, "window_ms"))),
+                                  BDR_CELL_U64((uint64_t)json_integer_value(json_object_get(m, "passes"))),
+                                  BDR_CELL_U64((uint64_t)json_integer_value(json_object_get(m, "freezes"))),
+                                  BDR_CELL_U64((uint64_t)json_integer_value(json_object_get(m, "filesystems"))),
+                                  BDR_CELL_U64((uint64_t)json_integer_value(json_object_get(m, "captured_bytes"))),
+                                  json_is_true(json_object_get(m, "throttled")) ? BDR_CELL_TEXT("yes") : BDR_CELL_NONE,
+                                  json_text(m, "note") ? BDR_CELL_TEXT(json_text(m, "note")) : BDR_CELL_NONE});
+}
 
 static struct bdr_err *show_disks(struct bdr_cli *cli, const json_t *point)
 {
@@ -136,7 +159,7 @@ static struct bdr_err *show_run(void *raw, struct bdr_cli *cli)
 
     BDR_TRY(bdr_cli_open(cli, true, &repo));
     BDR_TRY(bdr_repo_find(repo, a->which, a->host, &info));
-    BDR_TRY(bdr_point_load(repo, info.id, &point));
+    BDR_TRY(bdr_point_read(repo, &info, &point));
     if (cli->common->json)
         return bdr_out_json(cli->out, json_incref(point));
     stats = json_object_get(point, "stats");
@@ -152,6 +175,7 @@ static struct bdr_err *show_run(void *raw, struct bdr_cli *cli)
             BDR_CELL_U64((uint64_t)json_integer_value(json_object_get(stats, "changed_bytes"))),
             BDR_CELL_U64((uint64_t)json_integer_value(json_object_get(stats, "stored_bytes"))),
             BDR_CELL_U64((uint64_t)(json_real_value(json_object_get(point, "seconds")) * 1000))}));
+    BDR_TRY(show_moment(cli, json_object_get(point, "moment")));
     return show_disks(cli, point);
 }
 

@@ -9,7 +9,7 @@
 struct recover_args {
     const char *which, *host, *to, *tls_ca;
     uint32_t disk, workers;
-    bool force, resume, verify, skip_damaged, direct;
+    bool force, resume, verify, skip_damaged, cached;
 };
 
 static void recover_sample(void *ctx, struct bdr_progress_counts *out)
@@ -57,7 +57,7 @@ static struct bdr_err *recover_run(void *raw, struct bdr_cli *cli)
     struct bdr_point_info point;
     uint64_t start = bdr_clock_mono_ms(), lost = 0;
     struct bdr_recover_spec spec = {.point_id = point.id, .disk_index = a->disk, .location = a->to, .force = a->force,
-                                    .resume = a->resume, .direct = a->direct, .verify = a->verify,
+                                    .resume = a->resume, .direct = !a->cached, .verify = a->verify,
                                     .skip_damaged = a->skip_damaged, .workers = a->workers, .tls_ca = a->tls_ca,
                                     .progress = &counts, .cancel = cli->cancel};
 
@@ -94,7 +94,8 @@ static const struct bdr_opt recover_opts[] = {
     {.name = "verify", BDR_FLAG(struct recover_args, verify), .help = "Read the target back and compare all of it."},
     {.name = "skip-damaged", BDR_FLAG(struct recover_args, skip_damaged), .cli_only = true,
      .help = "Leave zeros where the repository is damaged and list the places, instead of stopping."},
-    {.name = "direct", BDR_FLAG(struct recover_args, direct), .help = "Write past the page cache."},
+    {.name = "cached", BDR_FLAG(struct recover_args, cached),
+     .help = "Write a raw file through the page cache: slower, but what boots from it at once finds it in memory."},
     {.name = "workers", BDR_U32(struct recover_args, workers), .max = 64, .help = "Threads. Default: by the CPUs."},
     {.name = "tls-ca", BDR_PATH(struct recover_args, tls_ca), .help = "For nbds: targets, the CA to trust (PEM)."},
     {0},

@@ -7,7 +7,7 @@ static const struct bdr_cmd *const main_cmds[] = {
     &bdr_cmd_backup, &bdr_cmd_points, &bdr_cmd_show,   &bdr_cmd_recover, &bdr_cmd_serve,   &bdr_cmd_mount,
     &bdr_cmd_diff,   &bdr_cmd_copy,   &bdr_cmd_rm,
     &bdr_cmd_init,   &bdr_cmd_verify, &bdr_cmd_repair, &bdr_cmd_prune,   &bdr_cmd_rebuild, &bdr_cmd_key,
-    &bdr_cmd_bench,
+    &bdr_cmd_track,  &bdr_cmd_bench,
     &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version, &bdr_cmd_help, &bdr_cmd_internal, NULL,
 };
 

@@ -4,16 +4,14 @@
 #include "bdr/bytes.h"
 #include "bdr/clock.h"
 #include "bdr/jsonset.h"
-#include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/point.h"
-#include "bdr/pool.h"
-#include "pass.h"
+#include "rounds.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BACKUP_AUDIT_PCT 0.1
+#define BACKUP_UNREADABLE_MAX 4096
 
 struct backup {
     struct bdr_repo *repo;
@@ -22,6 +20,8 @@ struct backup {
     struct bdr_session *session;
     json_t *base; /* owned; manifest of the host's last point, or NULL */
     json_t *disks;
+    struct rounds_disk *disk; /* owned; n of them */
+    size_t n;
     struct bdr_backup_result *out;
 };
 
@@ -46,7 +46,7 @@ static struct bdr_err *backup_base(struct backup *b, const char *host_id)
         return NULL;
     }
     BDR_TRY(err);
-    BDR_TRY(bdr_point_load(b->repo, info.id, &b->base));
+    BDR_TRY(bdr_point_read(b->repo, &info, &b->base));
     id = json_object_get(b->base, "host_id");
     if (!b->opt->base_point && host_id[0] && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 &&
         !b->opt->take_over)
@@ -55,19 +55,6 @@ static struct bdr_err *backup_base(struct backup *b, const char *host_id)
                  "give --take-over if this machine really replaces that one",
                  b->opt->host);
     return NULL;
-}
-
-/* The base disk with the same identity, or NULL; by position when it is the only one with no identity. */
-static bool backup_base_disk(const struct backup *b, const char *identity, struct bdr_point_disk *out)
-{
-    for (uint32_t i = 0; b->base && i < bdr_point_disks(b->base); i++) {
-        struct bdr_err *err = bdr_point_disk(b->base, i, out);
-
-        if (!err && !strcmp(out->identity, identity))
-            return true;
-        bdr_err_drop(err, "a base that makes no sense is no base");
-    }
-    return false;
 }
 
 /* "gpt", "mbr" or "none", by the first sectors. UEFI 2.10 section 5.2.3 (MBR signature), 5.3.2 ("EFI PART" at LBA 1). */
@@ -89,72 +76,6 @@ static const char *backup_table(struct bdr_source *src, const struct bdr_source_
     return kind;
 }
 
-static unsigned backup_workers(const struct backup *b, const struct bdr_source_info *info)
-{
-    unsigned n = b->opt->workers ? b->opt->workers : BDR_MAX(2 * bdr_cpu_count(), 4u);
-
-    return BDR_MAX(BDR_MIN(n, info->max_inflight), 1u);
-}
-
-static void result_free(struct pass_result *r)
-{
-    free(r->bad);
-}
-
-/* Chooses and runs the pass of one disk; a tracker that is doubted costs a second, full one. */
-static struct bdr_err *backup_pass(struct backup *b, struct pass_spec *spec, const struct bdr_point_disk *base,
-                                   struct pass_result *r)
-{
-    bool delta = b->opt->pass == BDR_PASS_AUTO && spec->info.has_changes && base &&
-                 base->size_bytes == spec->info.size_bytes;
-    struct bdr_source_stats stats;
-    struct bdr_err *err;
-
-    if (spec->info.has_changes && b->base && !delta && b->opt->pass == BDR_PASS_AUTO)
-        backup_reason(b, base ? "disk %s has another size than in the last point"
-                              : "disk %s is not in the host's last point", spec->info.identity);
-    if (delta && base->unreadable_bytes && !b->opt->inherit) { /* what a copy can't read is an error, never a gap */
-        backup_reason(b, "parts of %s could not be read the last time, so all of it is compared", spec->info.identity);
-        delta = false;
-    }
-    if (delta) {
-        uint64_t done = atomic_load(&spec->meter->done_bytes), changed = atomic_load(&spec->meter->changed_bytes);
-
-        /* A base that was all zero has no root; a delta over an empty map is the same thing. */
-        spec->mode = BDR_MAP_DELTA;
-        spec->base = base->has_root ? &base->root : NULL;
-        err = pass_run(spec, r);
-        if (!err && !r->misses)
-            return NULL;
-        if (err && err->code != BDR_STALE && err->code != BDR_CORRUPT)
-            return err;
-        bdr_source_stats(spec->src, &stats);
-        if (err && stats.errors) /* it is the source that is damaged; a full pass would find the same */
-            return err;
-        if (err)
-            BDR_LOG(WARN, "backup.full-compare", F_STR("disk", spec->info.identity), F_ERR(err));
-        backup_reason(b, err ? (err->code == BDR_STALE ? "the tracker of %s can't tell what changed since the last point"
-                                                        : "the last point's map of %s is damaged")
-                             : "the tracker of %s missed a change: everything was compared", spec->info.identity);
-        bdr_err_drop(err, "a full compare follows");
-        b->out->audited_blocks += r->audited;
-        b->out->audit_misses += r->misses;
-        free(r->bad);
-        *r = (struct pass_result){0};
-        /* The full pass meets the same changes again; they count once. */
-        atomic_store(&spec->meter->done_bytes, done);
-        atomic_store(&spec->meter->changed_bytes, changed);
-    }
-    b->out->full = true;
-    spec->mode = BDR_MAP_FULL;
-    spec->base = base && base->has_root &&
-                         bdr_map_levels(bdr_blocks_of(base->size_bytes, bdr_repo_block_bytes(b->repo))) ==
-                             bdr_map_levels(bdr_blocks_of(spec->info.size_bytes, bdr_repo_block_bytes(b->repo)))
-                     ? &base->root
-                     : NULL;
-    return pass_run(spec, r);
-}
-
 /* What the original could not read is zeros in the copy, too. */
 static struct bdr_err *backup_inherit_gaps(const json_t *inherit, size_t index, json_t *d)
 {
@@ -167,92 +88,142 @@ static struct bdr_err *backup_inherit_gaps(const json_t *inherit, size_t index, 
     return NULL;
 }
 
-static struct bdr_err *backup_describe(struct backup *b, const struct pass_spec *spec, const char *name, size_t index,
-                                       const struct pass_result *r, json_t **out)
+static struct bdr_err *backup_unreadable(const struct pass_bad *bad, json_t *d)
 {
-    BDR_AUTO(json) json_t *d = json_object();
+    json_t *list = json_array();
+
+    BDR_TRY(bdr_json_set(d, "unreadable", list));
+    for (size_t i = 0; i < BDR_MIN(bad->n, (size_t)BACKUP_UNREADABLE_MAX); i++)
+        BDR_TRY(bdr_json_append(list, json_pack("[I,I]", (json_int_t)bad->at[i].off, (json_int_t)bad->at[i].len)));
+    return bdr_json_set(d, "unreadable_bytes", json_integer((json_int_t)bad->bytes));
+}
+
+static struct bdr_err *backup_describe(struct backup *b, const struct rounds_disk *disk, const char *name, size_t index)
+{
+    const struct bdr_source_info *info = &disk->spec.info;
+    const struct pass_result *r = &disk->r;
     BDR_AUTO(mem) char *token = NULL;
+    json_t *d = json_object();
     char hex[65];
 
-    BDR_NOMEM_IF_NULL(d);
-    BDR_TRY(bdr_source_token(spec->src, &token));
+    BDR_TRY(bdr_json_append(b->disks, d));
+    BDR_TRY(bdr_source_token(disk->spec.src, &token));
     BDR_TRY(bdr_json_set_text(d, "name", name));
-    BDR_TRY(bdr_json_set_text(d, "identity", spec->info.identity));
-    BDR_TRY(bdr_json_set(d, "size", json_integer((json_int_t)spec->info.size_bytes)));
-    BDR_TRY(bdr_json_set(d, "sector", json_integer(spec->info.sector_bytes)));
-    BDR_TRY(bdr_json_set(d, "table", json_string(backup_table(spec->src, &spec->info))));
+    BDR_TRY(bdr_json_set_text(d, "identity", info->identity));
+    BDR_TRY(bdr_json_set(d, "size", json_integer((json_int_t)info->size_bytes)));
+    BDR_TRY(bdr_json_set(d, "sector", json_integer(info->sector_bytes)));
+    BDR_TRY(bdr_json_set(d, "table", json_string(backup_table(disk->spec.src, info))));
     BDR_TRY(bdr_json_set(d, "levels", json_integer(bdr_map_levels(
-                                         bdr_blocks_of(spec->info.size_bytes, bdr_repo_block_bytes(b->repo))))));
+                                         bdr_blocks_of(info->size_bytes, bdr_repo_block_bytes(b->repo))))));
     if (!r->zero)
         BDR_TRY(bdr_json_set(d, "root", json_string(bdr_hex(r->root.b, sizeof(r->root.b), hex))));
     if (token) {
         BDR_TRY(bdr_json_set_text(d, "token", token));
-        BDR_TRY(bdr_json_set(d, "token_kind", json_string(spec->src->drv->name)));
+        BDR_TRY(bdr_json_set(d, "token_kind", json_string(info->driver)));
     }
-    if (r->bad_bytes) {
-        json_t *list = json_array();
+    if (r->bad.bytes)
+        BDR_TRY(backup_unreadable(&r->bad, d));
+    return b->opt->inherit ? backup_inherit_gaps(b->opt->inherit, index, d) : NULL;
+}
 
-        BDR_TRY(bdr_json_set(d, "unreadable", list));
-        for (size_t i = 0; i < r->bad_n; i++)
-            BDR_TRY(bdr_json_append(list, json_pack("[I,I]", (json_int_t)r->bad[i].off, (json_int_t)r->bad[i].len)));
-        BDR_TRY(bdr_json_set(d, "unreadable_bytes", json_integer((json_int_t)r->bad_bytes)));
-    }
-    if (b->opt->inherit)
-        BDR_TRY(backup_inherit_gaps(b->opt->inherit, index, d));
-    *out = BDR_STEAL(d);
+/* All disks, pass by pass, until they stood still together. */
+static struct bdr_err *backup_rounds(struct backup *b)
+{
+    enum bdr_moment_step step = BDR_MOMENT_FINAL;
+    char *reason = b->out->reason;
+    size_t room = sizeof(b->out->reason);
+
+    for (size_t i = 0; i < b->n; i++)
+        BDR_TRY_FOR(rounds_first(&b->disk[i], b->opt, reason, room), "backing up %s", b->disk[i].spec.info.identity);
+    do {
+        if (!b->opt->moment)
+            return NULL;
+        /* The next pass builds on the maps of this one, so they must be where they can be read. */
+        BDR_TRY(bdr_session_flush(b->session));
+        BDR_TRY(bdr_cancel_check(b->opt->cancel));
+        BDR_TRY_FOR(bdr_moment_next(b->opt->moment, &step), "bringing the disks to one moment");
+        atomic_fetch_add(&b->meter->pass, 1);
+        atomic_store(&b->meter->done_bytes, 0);
+        for (size_t i = 0; i < b->n; i++)
+            BDR_TRY_FOR(rounds_again(&b->disk[i], step == BDR_MOMENT_FINAL, reason, room), "backing up %s", b->disk[i].spec.info.identity);
+    } while (step == BDR_MOMENT_PASS);
+    bdr_moment_report(b->opt->moment, &b->out->moment);
     return NULL;
 }
 
-static struct bdr_err *backup_disk(struct backup *b, const struct bdr_backup_disk *disk, size_t index)
+static struct bdr_err *backup_disks(struct backup *b, const struct bdr_backup_disk *disks)
 {
-    struct pass_spec spec = {.session = b->session, .src = disk->src, .meter = b->meter, .cancel = b->opt->cancel,
-                             .audit_pct = b->opt->audit_pct < 0 ? BACKUP_AUDIT_PCT : b->opt->audit_pct};
-    __attribute__((cleanup(result_free))) struct pass_result r = {0};
-    struct bdr_point_disk base;
-    json_t *d = NULL;
     char name[32];
-    bool has_base;
 
-    BDR_TRY(bdr_source_info(disk->src, &spec.info));
-    if (!spec.info.size_bytes)
-        BDR_FAIL(BDR_INVAL, 0, "%s is empty; there is nothing to protect", spec.info.identity);
-    spec.workers = backup_workers(b, &spec.info);
-    has_base = backup_base_disk(b, spec.info.identity, &base);
-    BDR_TRY_FOR(backup_pass(b, &spec, has_base ? &base : NULL, &r), "backing up %s", spec.info.identity);
-    BDR_TRY_FOR(bdr_source_check(disk->src), "%s changed while it was read", spec.info.identity);
-    snprintf(name, sizeof(name), "disk%zu", index);
-    BDR_TRY(backup_describe(b, &spec, disk->name ? disk->name : name, index, &r, &d));
-    BDR_TRY(bdr_json_append(b->disks, d));
-    b->out->unreadable_bytes += r.bad_bytes;
-    b->out->unreadable_ranges += r.bad_count;
-    b->out->audited_blocks += r.audited;
-    b->out->audit_misses += r.misses;
+    for (size_t i = 0; i < b->n; i++)
+        BDR_TRY(rounds_open(b->opt, b->session, b->meter, disks[i].src, b->base, &b->disk[i]));
+    BDR_TRY(backup_rounds(b));
+    for (size_t i = 0; i < b->n; i++) {
+        const struct rounds_disk *d = &b->disk[i];
+
+        BDR_TRY_FOR(bdr_source_check(disks[i].src), "%s changed while it was read", d->spec.info.identity);
+        snprintf(name, sizeof(name), "disk%zu", i);
+        BDR_TRY(backup_describe(b, d, disks[i].name ? disks[i].name : name, i));
+        b->out->full |= d->full;
+        b->out->unreadable_bytes += d->r.bad.bytes;
+        b->out->unreadable_ranges += d->r.bad.n + d->r.bad.unlisted;
+        b->out->audited_blocks += d->audited;
+        b->out->audit_misses += d->misses;
+    }
     return NULL;
 }
 
 /* Two disks with one identity could not be told apart the next time. */
-static struct bdr_err *backup_check_disks(const struct bdr_backup_disk *disks, size_t n, uint64_t *out_total,
-                                          const char **out_consistency)
+static struct bdr_err *backup_check_disks(const struct bdr_backup_disk *disks, size_t n, uint64_t *out_total)
 {
-    static const char *const order[] = {"crash", "filesystem", "application"};
-    size_t worst = BDR_COUNT(order) - 1;
-
     for (size_t i = 0; i < n; i++) {
         struct bdr_source_info a, b;
 
         BDR_TRY(bdr_source_info(disks[i].src, &a));
         *out_total += a.size_bytes;
-        for (size_t c = 0; c < worst; c++)
-            if (!strcmp(order[c], a.consistency) || !a.consistency[0])
-                worst = c;
         for (size_t j = 0; j < i; j++) {
             BDR_TRY(bdr_source_info(disks[j].src, &b));
             if (!strcmp(a.identity, b.identity))
                 BDR_FAIL(BDR_INVAL, 0, "%s is given twice", a.identity);
         }
     }
-    *out_consistency = order[worst];
     return NULL;
+}
+
+/* The least of what the disks are worth: the moment speaks for those that are live. */
+static void backup_consistency(struct backup *b)
+{
+    static const char *const order[] = {"inconsistent", "crash", "filesystem", "application"};
+    size_t worst = BDR_COUNT(order) - 1;
+
+    for (size_t i = 0; i < b->n; i++) {
+        const struct bdr_source_info *info = &b->disk[i].spec.info;
+        const char *is = info->consistency;
+
+        if (info->live)
+            is = b->opt->moment ? b->out->moment.consistency : "inconsistent";
+        for (size_t c = 0; c < worst; c++)
+            if (!strcmp(order[c], is))
+                worst = c;
+    }
+    snprintf(b->out->consistency, sizeof(b->out->consistency), "%s",
+             b->opt->consistency ? b->opt->consistency : order[worst]);
+}
+
+/* What a moment says of itself. Format: docs/formats/repository.md section 7. */
+static struct bdr_err *backup_moment(const struct bdr_moment_report *r, json_t *point)
+{
+    json_t *m = json_object();
+
+    BDR_TRY(bdr_json_set(point, "time_ms", json_integer(r->time_ms)));
+    BDR_TRY(bdr_json_set(point, "moment", m));
+    BDR_TRY(bdr_json_set(m, "window_ms", json_integer(r->window_ms)));
+    BDR_TRY(bdr_json_set(m, "passes", json_integer(r->passes)));
+    BDR_TRY(bdr_json_set(m, "freezes", json_integer(r->freezes)));
+    BDR_TRY(bdr_json_set(m, "filesystems", json_integer(r->filesystems)));
+    BDR_TRY(bdr_json_set(m, "captured_bytes", json_integer((json_int_t)r->captured_bytes)));
+    BDR_TRY(bdr_json_set(m, "throttled", json_boolean(r->throttled)));
+    return r->note[0] ? bdr_json_set_text(m, "note", r->note) : NULL;
 }
 
 static struct bdr_err *backup_stats(struct backup *b, json_t *point, double seconds)
@@ -309,7 +280,7 @@ static struct bdr_err *backup_tags(const struct bdr_backup_options *opt, json_t 
 /* A copy is of the time and machine of its original. A copy of a copy names the first one, so that all know each other. */
 static struct bdr_err *backup_inherit(const json_t *from, json_t *point)
 {
-    static const char *const members[] = {"time_ms", "host_id", "consistency", "boot_mode", "tags"};
+    static const char *const members[] = {"time_ms", "host_id", "consistency", "moment", "boot_mode", "tags"};
     const json_t *origin = json_object_get(from, "origin");
 
     for (size_t i = 0; i < BDR_COUNT(members); i++)
@@ -343,7 +314,6 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
 {
     BDR_AUTO(json) json_t *point = json_object();
     uint64_t start = bdr_clock_mono_ms(), total = 0;
-    const char *consistency = NULL;
     char host_id[33];
 
     BDR_NOMEM_IF_NULL(point);
@@ -352,7 +322,7 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_TRY(bdr_json_set(point, "disks", b->disks));
     BDR_TRY(backup_host_id(b->opt, host_id));
     BDR_TRY(backup_tags(b->opt, point));
-    BDR_TRY(backup_check_disks(disks, n, &total, &consistency));
+    BDR_TRY(backup_check_disks(disks, n, &total));
     atomic_store(&b->meter->total_bytes, total);
     BDR_TRY(bdr_session_begin(b->repo,
                               &(struct bdr_session_options){.host = b->opt->host, .take_over = b->opt->take_over,
@@ -363,15 +333,17 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_TRY(bdr_json_set(point, "time_ms", json_integer(bdr_clock_wall_ms())));
     if (host_id[0])
         BDR_TRY(bdr_json_set(point, "host_id", json_string(host_id)));
-    BDR_TRY(bdr_json_set_text(point, "consistency", b->opt->consistency ? b->opt->consistency : consistency));
     if (b->opt->boot_mode)
         BDR_TRY(bdr_json_set_text(point, "boot_mode", b->opt->boot_mode));
-    if (b->opt->inherit)
-        BDR_TRY(backup_inherit(b->opt->inherit, point));
     if (b->base)
         BDR_TRY(bdr_json_set(point, "base", json_incref(json_object_get(b->base, "id"))));
-    for (size_t i = 0; i < n; i++)
-        BDR_TRY(backup_disk(b, &disks[i], i));
+    BDR_TRY(backup_disks(b, disks));
+    backup_consistency(b);
+    BDR_TRY(bdr_json_set_text(point, "consistency", b->out->consistency));
+    if (b->opt->moment)
+        BDR_TRY(backup_moment(&b->out->moment, point));
+    if (b->opt->inherit)
+        BDR_TRY(backup_inherit(b->opt->inherit, point));
     BDR_TRY(bdr_session_flush(b->session));
     BDR_TRY(backup_stats(b, point, (double)(bdr_clock_mono_ms() - start) / 1000));
     BDR_TRY(bdr_cancel_check(b->opt->cancel));
@@ -386,15 +358,20 @@ struct bdr_err *bdr_backup_run(struct bdr_repo *repo, const struct bdr_backup_di
 {
     struct bdr_backup_meter own = {0};
     struct bdr_backup_result r = {0};
-    struct backup b = {.repo = repo, .opt = opt, .meter = opt->meter ? opt->meter : &own, .out = &r};
+    struct backup b = {.repo = repo, .opt = opt, .meter = opt->meter ? opt->meter : &own, .n = n, .out = &r};
     struct bdr_err *err;
 
     if (!opt->host || !*opt->host || strlen(opt->host) > 127)
         BDR_FAIL(BDR_INVAL, 0, "a host's name has 1 to 127 bytes");
     if (!n)
         BDR_FAIL(BDR_INVAL, 0, "no disk is given");
+    b.disk = calloc(n, sizeof(*b.disk));
+    BDR_NOMEM_IF_NULL(b.disk);
     err = backup_go(&b, disks, n);
     bdr_session_abandon(b.session);
+    for (size_t i = 0; i < n; i++)
+        rounds_close(&b.disk[i]);
+    free(b.disk);
     json_decref(b.base);
     BDR_TRY_FOR(err, "host %s", opt->host);
     *out = r;

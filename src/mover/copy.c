@@ -145,7 +145,7 @@ static struct bdr_err *copy_go(struct copy *c, const char *point, struct bdr_cop
     BDR_TRY(copy_plan(c, out));
     if (out->there)
         return NULL;
-    BDR_TRY(bdr_point_load(c->from, c->point.id, &c->manifest));
+    BDR_TRY(bdr_point_read(c->from, &c->point, &c->manifest));
     if (direct_can(c->from, c->to)) {
         const struct direct_spec direct = {.from = c->from, .to = c->to, .host = c->point.host, .manifest = c->manifest,
                                            .base = c->base, .base_to = c->base_to, .opt = c->opt};
@@ -170,7 +170,7 @@ static void copy_meter_reset(struct bdr_backup_meter *m)
 {
     atomic_uint_fast64_t *const all[] = {&m->total_bytes,   &m->done_bytes, &m->read_bytes,   &m->zero_bytes,
                                          &m->changed_bytes, &m->new_bytes,  &m->stored_bytes, &m->unreadable_bytes,
-                                         &m->audited_blocks, &m->audit_misses, &m->healed_bytes};
+                                         &m->audited_blocks, &m->audit_misses, &m->healed_bytes, &m->pass};
 
     for (size_t i = 0; i < BDR_COUNT(all); i++)
         atomic_store(all[i], 0);

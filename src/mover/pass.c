@@ -39,7 +39,10 @@ struct pass {
     uint64_t audit_skip; /* unchanged blocks to pass over before the next sample */
     double audit_rate;   /* samples a block */
     uint64_t seed;
-    pthread_mutex_t lock; /* guards the ranges */
+    struct pass_bad old; /* ranges of the pass before that this one has not come by yet */
+    size_t old_at;
+    struct pass_bad was; /* the same, as they were; only for a last pass */
+    pthread_mutex_t lock; /* guards out, and walks of the workers over extents */
     struct pass_result *out;
 };
 
@@ -53,21 +56,87 @@ BDR_AUTO_DEFINE(item, struct pass_item *, item_free)
 
 /* ---- workers ---- */
 
+void pass_bad_free(struct pass_bad *bad)
+{
+    free(bad->at);
+    *bad = (struct pass_bad){0};
+}
+
+/* Needs p->lock while workers run. */
+static void bad_add(struct pass_bad *bad, uint64_t off, uint64_t len)
+{
+    bad->bytes += len;
+    if (bad->n && bad->at[bad->n - 1].off + bad->at[bad->n - 1].len == off) {
+        bad->at[bad->n - 1].len += len;
+        return;
+    }
+    if (bad->n == bad->cap && bad->cap < PASS_RANGES_MAX) {
+        size_t cap = BDR_MAX(2 * bad->cap, (size_t)64);
+        struct pass_range *more = reallocarray(bad->at, cap, sizeof(*more));
+
+        if (more) {
+            bad->at = more;
+            bad->cap = cap;
+        }
+    }
+    if (bad->n < bad->cap) {
+        bad->at[bad->n++] = (struct pass_range){off, len};
+    } else {
+        bad->unlisted++;
+        bad->unlisted_bytes += len;
+    }
+}
+
 static void pass_bad(struct pass *p, uint64_t off, uint64_t len)
 {
-    struct pass_result *r = p->out;
-
     atomic_fetch_add(&p->spec->meter->unreadable_bytes, len);
     pthread_mutex_lock(&p->lock);
-    r->bad_bytes += len;
-    r->bad_count++;
-    if (r->bad_n && r->bad[r->bad_n - 1].off + r->bad[r->bad_n - 1].len == off) {
-        r->bad[r->bad_n - 1].len += len;
-        r->bad_count--;
-    } else if (r->bad_n < PASS_RANGES_MAX) {
-        r->bad[r->bad_n++] = (struct pass_range){off, len};
-    }
+    bad_add(&p->out->bad, off, len);
     pthread_mutex_unlock(&p->lock);
+}
+
+static int range_cmp(const void *a, const void *b)
+{
+    const struct pass_range *x = a, *y = b;
+
+    return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Sorted, and neighbours as one. */
+static void bad_tidy(struct pass_bad *bad)
+{
+    size_t n = 0;
+
+    if (!bad->n)
+        return;
+    qsort(bad->at, bad->n, sizeof(*bad->at), range_cmp);
+    for (size_t i = 1; i < bad->n; i++) {
+        if (bad->at[n].off + bad->at[n].len == bad->at[i].off)
+            bad->at[n].len += bad->at[i].len;
+        else
+            bad->at[++n] = bad->at[i];
+    }
+    bad->n = n + 1;
+}
+
+/* [lo, hi) is read again or zero: what the pass before said of it counts no more, what it said of before lo goes on to count. */
+static void pass_forget(struct pass *p, uint64_t lo, uint64_t hi)
+{
+    while (p->old_at < p->old.n && p->old.at[p->old_at].off < hi) {
+        struct pass_range *r = &p->old.at[p->old_at];
+        uint64_t end = r->off + r->len;
+
+        if (r->off < lo) {
+            pthread_mutex_lock(&p->lock);
+            bad_add(&p->out->bad, r->off, BDR_MIN(end, lo) - r->off);
+            pthread_mutex_unlock(&p->lock);
+        }
+        if (end > hi) {
+            *r = (struct pass_range){hi, end - hi};
+            return;
+        }
+        p->old_at++;
+    }
 }
 
 /* Reads what can be read in ever smaller pieces; the rest becomes zeros and is recorded. */
@@ -126,15 +195,119 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
     if (fresh && same)
         atomic_fetch_add(&m->healed_bytes, len);
     if (it->audit) {
+        bool miss = !same && !bdr_source_touched(p->spec->src, block * p->block_bytes, len);
+
         atomic_fetch_add(&m->audited_blocks, 1);
         pthread_mutex_lock(&p->lock);
         p->out->audited++;
-        p->out->misses += !same;
+        p->out->misses += miss;
         pthread_mutex_unlock(&p->lock);
         /* One line tells it; a broken tracker may miss thousands. */
-        if (!same && atomic_fetch_add(&m->audit_misses, 1) == 0)
+        if (miss && atomic_fetch_add(&m->audit_misses, 1) == 0)
             BDR_LOG(ERROR, "backup.tracker-miss", F_STR("disk", p->spec->info.identity),
                     F_U64("offset", block * p->block_bytes));
+    }
+    return NULL;
+}
+
+/* ---- blocks of which only a part was set aside at the moment ---- */
+
+struct pass_patch {
+    struct pass *p;
+    uint64_t off, at; /* of buf; up to where all is known */
+    uint8_t *buf;
+};
+
+/* What is between the extents is as the pass before found it, unreadable places too. Under the lock. */
+static void patch_keep(struct pass_patch *w, uint64_t end)
+{
+    const struct pass_bad *was = &w->p->was;
+
+    for (size_t i = 0; i < was->n; i++) {
+        uint64_t lo = BDR_MAX(was->at[i].off, w->at), hi = BDR_MIN(was->at[i].off + was->at[i].len, end);
+
+        if (lo < hi)
+            bad_add(&w->p->out->bad, lo, hi - lo);
+    }
+    w->at = end;
+}
+
+static struct bdr_err *patch_keep_extent(void *ctx, const struct bdr_extent *ext)
+{
+    struct pass_patch *w = ctx;
+
+    patch_keep(w, ext->off);
+    w->at = ext->off + ext->len;
+    return NULL;
+}
+
+static struct bdr_err *patch_extent(void *ctx, const struct bdr_extent *ext)
+{
+    struct pass_patch *w = ctx;
+    uint8_t *to = w->buf + (ext->off - w->off);
+    struct bdr_err *err;
+
+    if (ext->kind == BDR_EXTENT_ZERO) {
+        memset(to, 0, ext->len);
+        return NULL;
+    }
+    err = bdr_source_read(w->p->spec->src, ext->off, to, ext->len);
+    if (!err || err->code != BDR_IO)
+        return err;
+    bdr_err_drop(err, "some of it may be readable");
+    return pass_salvage(w->p, ext->off, to, ext->len, PASS_RUN_BYTES);
+}
+
+struct patch_list {
+    struct bdr_extent at[64]; /* a block of 4 MiB in granules of 64 KiB */
+    size_t n;
+};
+
+static struct bdr_err *patch_note(void *ctx, const struct bdr_extent *ext)
+{
+    struct patch_list *l = ctx;
+
+    if (l->n == BDR_COUNT(l->at))
+        BDR_FAIL(BDR_INTERNAL, 0, "more than %zu extents in one block", l->n);
+    l->at[l->n++] = *ext;
+    return NULL;
+}
+
+/* The base's block, and over it what was set aside. */
+static struct bdr_err *patch_block(struct pass *p, struct pass_item *it, uint64_t block, uint8_t *buf, size_t len)
+{
+    struct pass_patch w = {.p = p, .off = block * p->block_bytes, .at = block * p->block_bytes, .buf = buf};
+    const struct bdr_id *base = bdr_map_base(it->run, block);
+    struct patch_list list = {.n = 0};
+    struct bdr_err *err;
+    size_t got = len;
+
+    if (base)
+        BDR_TRY_FOR(bdr_session_get(p->spec->session, base, buf, len, &got), "reading back the block at %llu",
+                    (unsigned long long)w.off);
+    else
+        memset(buf, 0, len);
+    if (got != len)
+        BDR_FAIL(BDR_CORRUPT, 0, "the block at %llu has %zu bytes, not %zu", (unsigned long long)w.off, got, len);
+    pthread_mutex_lock(&p->lock);
+    err = bdr_source_extents(p->spec->src, BDR_EXTENTS_CHANGED, w.off, len, patch_note, &list);
+    for (size_t i = 0; !err && i < list.n; i++)
+        err = patch_keep_extent(&w, &list.at[i]);
+    if (!err)
+        patch_keep(&w, w.off + len);
+    pthread_mutex_unlock(&p->lock);
+    BDR_TRY(err);
+    for (size_t i = 0; i < list.n; i++)
+        BDR_TRY(patch_extent(&w, &list.at[i]));
+    return NULL;
+}
+
+static struct bdr_err *pass_patch(struct pass *p, struct pass_item *it, uint8_t *buf, size_t len)
+{
+    for (uint32_t i = 0; i < it->count; i++) {
+        size_t at = (size_t)i * p->block_bytes;
+
+        BDR_TRY(patch_block(p, it, it->first + i, buf + at, BDR_MIN((size_t)p->block_bytes, len - at)));
     }
     return NULL;
 }
@@ -148,6 +321,10 @@ static struct bdr_err *pass_item(struct pass *p, struct pass_item *it, uint8_t *
     if (err && err->code == BDR_IO) {
         bdr_err_drop(err, "some of it may be readable");
         err = pass_salvage(p, off, buf, len, PASS_RUN_BYTES);
+    }
+    if (err && err->code == BDR_STALE && p->spec->last) {
+        bdr_err_drop(err, "the base and what was set aside make the block");
+        err = pass_patch(p, it, buf, len);
     }
     BDR_TRY(err);
     atomic_fetch_add(&p->spec->meter->read_bytes, len);
@@ -188,6 +365,7 @@ static struct bdr_err *feed_run(struct pass *p, uint64_t first, uint32_t count, 
     BDR_AUTO(item) struct pass_item *it = calloc(1, sizeof(*it));
 
     BDR_NOMEM_IF_NULL(it);
+    pass_forget(p, first * p->block_bytes, (first + count) * p->block_bytes);
     it->first = first;
     it->count = count;
     it->audit = audit;
@@ -283,6 +461,7 @@ static struct bdr_err *feed_zero(struct pass *p, uint64_t off, uint64_t len)
     if (first < end) {
         BDR_TRY(feed_gap(p, first));
         BDR_TRY(bdr_map_zero(p->map, first, end - first));
+        pass_forget(p, first * p->block_bytes, end * p->block_bytes);
         p->next = end;
         atomic_fetch_add(&p->spec->meter->done_bytes, BDR_MIN(end * p->block_bytes, p->size) - first * p->block_bytes);
     }
@@ -304,13 +483,6 @@ static struct bdr_err *pass_feed(struct pass *p)
                                p->spec->mode == BDR_MAP_DELTA ? BDR_EXTENTS_CHANGED : BDR_EXTENTS_ALL, 0, p->size,
                                feed_extent, p));
     return feed_gap(p, p->blocks);
-}
-
-static int range_cmp(const void *a, const void *b)
-{
-    const struct pass_range *x = a, *y = b;
-
-    return x->off < y->off ? -1 : x->off > y->off;
 }
 
 static struct bdr_err *pass_go(struct pass *p)
@@ -335,17 +507,15 @@ static struct bdr_err *pass_go(struct pass *p)
     return err;
 }
 
-struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *out)
+struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *r)
 {
-    struct pass p = {.spec = spec, .out = out, .size = spec->info.size_bytes};
+    struct pass p = {.spec = spec, .out = r, .size = spec->info.size_bytes};
     BDR_AUTO(map) struct bdr_map *map = NULL;
     BDR_AUTO(queue) struct bdr_queue *queue = NULL;
     struct bdr_err *err;
 
     p.block_bytes = bdr_repo_block_bytes(bdr_session_repo(spec->session));
     p.blocks = bdr_blocks_of(p.size, p.block_bytes);
-    *out = (struct pass_result){.bad = calloc(PASS_RANGES_MAX, sizeof(*out->bad))};
-    BDR_NOMEM_IF_NULL(out->bad);
     BDR_TRY(bdr_os_random(&p.seed, sizeof(p.seed)));
     p.seed |= 1;
     p.audit_rate = spec->audit_pct / 100;
@@ -356,11 +526,28 @@ struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *out)
     BDR_TRY(bdr_queue_new(2 * (size_t)spec->workers, UINT64_MAX, &queue));
     p.map = map;
     p.queue = queue;
+    if (spec->mode == BDR_MAP_DELTA)
+        p.old = r->bad;
+    else
+        pass_bad_free(&r->bad);
+    if (spec->last && p.old.n) {
+        p.was.at = calloc(p.old.n, sizeof(*p.was.at));
+        if (p.was.at)
+            memcpy(p.was.at, p.old.at, p.old.n * sizeof(*p.was.at));
+        p.was.n = p.was.at ? p.old.n : 0;
+        if (!p.was.at)
+            BDR_FAIL(BDR_NOMEM, 0, "allocating memory"); /* old stays with r */
+    }
+    r->bad = (struct pass_bad){.unlisted = p.old.unlisted, .unlisted_bytes = p.old.unlisted_bytes, .bytes = p.old.unlisted_bytes};
+    r->audited = r->misses = 0;
     pthread_mutex_init(&p.lock, NULL);
     err = pass_go(&p);
+    pass_forget(&p, UINT64_MAX, UINT64_MAX);
+    pass_bad_free(&p.old);
+    pass_bad_free(&p.was);
     pthread_mutex_destroy(&p.lock);
     BDR_TRY(err);
-    BDR_TRY(bdr_map_finish(map, &out->root, &out->zero));
-    qsort(out->bad, out->bad_n, sizeof(*out->bad), range_cmp);
+    BDR_TRY(bdr_map_finish(map, &r->root, &r->zero));
+    bad_tidy(&r->bad);
     return NULL;
 }

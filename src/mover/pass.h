@@ -5,17 +5,26 @@
 #include "bdr/map.h"
 #include "bdr/session.h"
 
-#define PASS_RANGES_MAX 4096
+#define PASS_RANGES_MAX 65536 /* 1 MiB a disk at most */
 
 struct pass_range {
     uint64_t off, len;
 };
+/* What could not be read and is zeros in the copy. */
+struct pass_bad {
+    struct pass_range *at; /* owned; sorted, apart from each other, at most PASS_RANGES_MAX */
+    size_t n, cap;
+    uint64_t bytes;                    /* listed or not */
+    uint64_t unlisted, unlisted_bytes; /* that found no room */
+};
+void pass_bad_free(struct pass_bad *bad);
 struct pass_spec {
     struct bdr_session *session;
     struct bdr_source *src;
     struct bdr_source_info info;
     const struct bdr_id *base; /* root of the base map, or NULL */
     enum bdr_map_mode mode;    /* DELTA: changed extents against base */
+    bool last;                 /* after the moment: reads may be STALE, the base has what they would give */
     double audit_pct;
     unsigned workers;
     struct bdr_backup_meter *meter; /* never NULL */
@@ -24,10 +33,12 @@ struct pass_spec {
 struct pass_result {
     struct bdr_id root;
     bool zero;
-    struct pass_range *bad; /* owned; unreadable ranges, sorted, at most PASS_RANGES_MAX */
-    size_t bad_n;
-    uint64_t bad_bytes, bad_count;
+    struct pass_bad bad; /* owned */
     uint64_t audited, misses;
 };
-/* STALE: the tracker can't tell the changes. Misses are not errors here. */
-bdr_ret pass_run(const struct pass_spec *spec, struct pass_result *out);
+/*
+ * r holds what the pass before left: a DELTA pass on it keeps the unreadable ranges that it does not come by again. The root is
+ * changed on success only; unreadable ranges of a DELTA pass that failed are worth nothing.
+ * STALE: the tracker can't tell the changes. Misses are not errors here.
+ */
+bdr_ret pass_run(const struct pass_spec *spec, struct pass_result *r);

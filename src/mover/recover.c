@@ -16,7 +16,7 @@
 #define RECOVER_SPAN          (4u << 20) /* one read, one write: few system calls, and a buffer still near the caches */
 #define RECOVER_CHECKPOINT_MS 5000
 #define RECOVER_ZERO_ASK      (UINT64_C(64) << 30) /* zeros handed out at once; a question costs what it walks over */
-#define RECOVER_WORKERS_MIN   2                    /* one reads and decodes while the other is in the kernel */
+#define RECOVER_WORKERS_MIN   6                    /* some wait for the disk while others decode: 2 leave a third of the CPUs idle */
 
 struct bdr_err *recover_check(const struct recover *r)
 {
@@ -378,7 +378,7 @@ static struct bdr_err *recover_copy(struct recover *r)
 {
     struct bdr_err *err;
 
-    r->workers = r->spec->workers ? r->spec->workers : BDR_MAX(bdr_cpu_count(), RECOVER_WORKERS_MIN);
+    r->workers = r->spec->workers ? r->spec->workers : BDR_MAX(2 * bdr_cpu_count(), RECOVER_WORKERS_MIN);
     r->workers = BDR_MIN(r->workers, r->info.max_inflight);
     err = recover_all(r, "recover", recover_thread, r->workers + 1);
     if (err) {

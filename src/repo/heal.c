@@ -327,7 +327,7 @@ static struct bdr_err *heal_tree(struct heal *h, const struct bdr_id *id, uint32
 static struct bdr_err *heal_point(struct heal *h, const struct bdr_point_info *info)
 {
     BDR_AUTO(json) json_t *point = NULL;
-    struct bdr_err *err = bdr_point_load(h->r, info->id, &point);
+    struct bdr_err *err = bdr_point_read(h->r, info, &point);
 
     if (err && err->code == BDR_NOTFOUND) {
         bdr_err_drop(err, "removed meanwhile");

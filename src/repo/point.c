@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define POINT_FORMAT 1
-#define POINT_KEY_CHARS 96
 
 struct bdr_err *bdr_point_check(const json_t *point)
 {
@@ -59,15 +58,56 @@ static int info_cmp(const void *a, const void *b)
     return strcmp(x->id, y->id);
 }
 
-static void point_info(const json_t *point, struct bdr_point_info *out)
+static void point_info(const json_t *point, const char *key, struct bdr_point_info *out)
 {
     *out = (struct bdr_point_info){.time_ms = (int64_t)json_u64(point, "time_ms", 0),
                                    .disks = bdr_point_disks(point)};
+    snprintf(out->key, sizeof(out->key), "%s", key);
     snprintf(out->id, sizeof(out->id), "%s", json_str(point, "id", ""));
     snprintf(out->host, sizeof(out->host), "%s", json_str(point, "host", ""));
     snprintf(out->origin, sizeof(out->origin), "%s", json_str(point, "origin", ""));
     for (uint32_t i = 0; i < out->disks; i++)
         out->size_bytes += json_u64(json_array_get(json_object_get(point, "disks"), i), "size", 0);
+}
+
+static int key_cmp(const void *a, const void *b)
+{
+    const struct bdr_point_info *x = a, *y = b;
+
+    return strcmp(x->key, y->key);
+}
+
+/* What an earlier listing read: `bdr copy --all` lists once a point. */
+static bool points_known(struct bdr_repo *repo, const char *key, struct bdr_point_info *out)
+{
+    const struct bdr_point_info *hit = NULL;
+    struct bdr_point_info want = {0};
+
+    snprintf(want.key, sizeof(want.key), "%s", key);
+    pthread_mutex_lock(&repo->lock);
+    if (repo->known_n)
+        hit = bsearch(&want, repo->known, repo->known_n, sizeof(want), key_cmp);
+    if (hit)
+        *out = *hit;
+    pthread_mutex_unlock(&repo->lock);
+    return hit != NULL;
+}
+
+/* Out of memory, the next listing reads them again. */
+static void points_remember(struct bdr_repo *repo, const struct bdr_point_info *all, size_t n)
+{
+    struct bdr_point_info *copy = calloc(n + 1, sizeof(*copy)), *old;
+
+    if (!copy)
+        return;
+    memcpy(copy, all, n * sizeof(*copy));
+    qsort(copy, n, sizeof(*copy), key_cmp);
+    pthread_mutex_lock(&repo->lock);
+    old = repo->known;
+    repo->known = copy;
+    repo->known_n = n;
+    pthread_mutex_unlock(&repo->lock);
+    free(old);
 }
 
 struct bdr_err *bdr_repo_points_bad(struct bdr_repo *repo,
@@ -85,10 +125,15 @@ struct bdr_err *bdr_repo_points_bad(struct bdr_repo *repo,
     json_array_foreach(keys, i, key)
     {
         BDR_AUTO(json) json_t *point = NULL;
-        struct bdr_err *err = point_by_key(repo, json_string_value(key), &point);
+        struct bdr_err *err;
 
+        if (points_known(repo, json_string_value(key), &all[n])) {
+            n++;
+            continue;
+        }
+        err = point_by_key(repo, json_string_value(key), &point);
         if (!err) {
-            point_info(point, &all[n++]);
+            point_info(point, json_string_value(key), &all[n++]);
         } else if (err->code == BDR_NOTFOUND) {
             bdr_err_drop(err, "removed since the listing");
         } else if (err->code == BDR_CORRUPT || err->code == BDR_INVAL || err->code == BDR_VERSION) {
@@ -97,6 +142,7 @@ struct bdr_err *bdr_repo_points_bad(struct bdr_repo *repo,
             return err;
         }
     }
+    points_remember(repo, all, n);
     qsort(all, n, sizeof(*all), info_cmp);
     *out_n = n;
     *out = BDR_STEAL(all);
@@ -115,48 +161,135 @@ struct bdr_err *bdr_repo_points(struct bdr_repo *repo, struct bdr_point_info **o
     return bdr_repo_points_bad(repo, log_bad, NULL, out, out_n);
 }
 
-struct bdr_err *bdr_repo_find(struct bdr_repo *repo, const char *which, const char *host, struct bdr_point_info *out)
+/* Keys are points/<host>/<time>-<id>, so a point is found, and a host's newest told, without reading manifests: a repository
+ * may hold a point for each five seconds. */
+static const char *key_id(const char *key)
 {
-    BDR_AUTO(mem) struct bdr_point_info *all = NULL;
-    const struct bdr_point_info *hit = NULL;
-    size_t n = 0, hosts = 0;
-    bool latest = !strcmp(which, "latest");
+    const char *dash = strrchr(key, '-');
 
-    BDR_TRY(bdr_repo_points(repo, &all, &n));
-    for (size_t i = 0; i < n; i++) {
-        if (host && strcmp(all[i].host, host) != 0)
-            continue;
-        if (!latest && strncmp(all[i].id, which, strlen(which)) != 0)
+    return dash ? dash + 1 : "";
+}
+
+static size_t key_host_chars(const char *key)
+{
+    const char *slash = strrchr(key, '/');
+
+    return slash ? (size_t)(slash - key) + 1 : 0;
+}
+
+static bool key_same_host(const char *a, const char *b)
+{
+    return key_host_chars(a) == key_host_chars(b) && !strncmp(a, b, key_host_chars(a));
+}
+
+/* The best key of `keys`, and takes it off the list; NULL when there is none left. */
+static struct bdr_err *find_key(const json_t *keys, const char *which, bool latest, const char **out)
+{
+    const char *hit = NULL;
+    size_t i;
+    json_t *key;
+
+    json_array_foreach(keys, i, key)
+    {
+        const char *k = json_string_value(key);
+
+        if (!latest && strncmp(key_id(k), which, strlen(which)) != 0)
             continue;
         if (!latest && hit)
             BDR_FAIL(BDR_INVAL, 0, "point id '%s' is ambiguous; give more of it", which);
-        if (!hit || strcmp(hit->host, all[i].host) != 0)
-            hosts++;
-        hit = &all[i]; /* the last of a host is its newest */
+        if (latest && hit && !key_same_host(hit, k))
+            BDR_FAIL(BDR_INVAL, 0, "the repository holds several hosts; say whose latest point with --host NAME");
+        if (!hit || strcmp(k, hit) > 0) /* the time has a fixed width */
+            hit = k;
     }
-    if (!hit)
-        BDR_FAIL(BDR_NOTFOUND, 0, "there is no point '%s'%s%s in %s; 'bdr points' lists them", which,
-                 host ? " of host " : "", host ? host : "", bdr_repo_url(repo));
-    if (latest && hosts > 1)
-        BDR_FAIL(BDR_INVAL, 0, "the repository holds several hosts; say whose latest point with --host NAME");
-    *out = *hit;
+    *out = hit;
     return NULL;
 }
 
-static struct bdr_err *point_key(struct bdr_repo *r, const char *id, char out[POINT_KEY_CHARS])
+static void find_forget(json_t *keys, const char *gone)
+{
+    for (size_t i = json_array_size(keys); i-- > 0;)
+        if (json_string_value(json_array_get(keys, i)) == gone) {
+            json_array_remove(keys, i);
+            return;
+        }
+}
+
+struct bdr_err *bdr_repo_find(struct bdr_repo *repo, const char *which, const char *host, struct bdr_point_info *out)
+{
+    BDR_AUTO(json) json_t *keys = NULL;
+    bool latest = !strcmp(which, "latest");
+    char host_key[17], prefix[32] = "points/";
+
+    if (host) {
+        BDR_TRY(bdr_host_key(host, host_key));
+        snprintf(prefix, sizeof(prefix), "points/%s/", host_key);
+    }
+    BDR_TRY(bdr_repo_list(repo, prefix, &keys));
+    for (;;) {
+        BDR_AUTO(json) json_t *point = NULL;
+        const char *hit = NULL;
+        struct bdr_err *err;
+
+        BDR_TRY(find_key(keys, which, latest, &hit));
+        if (!hit)
+            BDR_FAIL(BDR_NOTFOUND, 0, "there is no point '%s'%s%s in %s; 'bdr points' lists them", which,
+                     host ? " of host " : "", host ? host : "", bdr_repo_url(repo));
+        err = point_by_key(repo, hit, &point);
+        if (!err) {
+            point_info(point, hit, out);
+            return NULL;
+        }
+        if (err->code == BDR_NOTFOUND)
+            bdr_err_drop(err, "removed since the listing");
+        else if (latest && (err->code == BDR_CORRUPT || err->code == BDR_INVAL || err->code == BDR_VERSION))
+            log_bad(NULL, hit, err);
+        else
+            return err;
+        find_forget(keys, hit);
+    }
+}
+
+/* A point that a listing told before, if it is still there: one question instead of a list. */
+static bool point_known_key(struct bdr_repo *r, const char *id, char out[BDR_POINT_KEY_CHARS])
+{
+    struct bdr_store_stat st;
+    struct bdr_err *err;
+    bool hit = false;
+
+    if (strlen(id) != 32)
+        return false;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->known_n && !hit; i++) {
+        hit = !strcmp(r->known[i].id, id);
+        if (hit)
+            memcpy(out, r->known[i].key, BDR_POINT_KEY_CHARS);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (!hit)
+        return false;
+    err = bdr_store_stat(r->store, out, &st);
+    hit = !err;
+    bdr_err_drop(err, "the listing tells");
+    return hit;
+}
+
+static struct bdr_err *point_key(struct bdr_repo *r, const char *id, char out[BDR_POINT_KEY_CHARS])
 {
     BDR_AUTO(json) json_t *keys = NULL;
     size_t i, hits = 0;
     json_t *key;
 
+    if (point_known_key(r, id, out))
+        return NULL;
     BDR_TRY(bdr_repo_list(r, "points/", &keys));
     json_array_foreach(keys, i, key)
     {
         const char *k = json_string_value(key), *dash = strrchr(k, '-');
 
-        if (!dash || strncmp(dash + 1, id, strlen(id)) != 0 || strlen(k) >= POINT_KEY_CHARS)
+        if (!dash || strncmp(dash + 1, id, strlen(id)) != 0 || strlen(k) >= BDR_POINT_KEY_CHARS)
             continue;
-        snprintf(out, POINT_KEY_CHARS, "%s", k);
+        snprintf(out, BDR_POINT_KEY_CHARS, "%s", k);
         hits++;
     }
     if (hits != 1)
@@ -187,15 +320,20 @@ struct bdr_err *bdr_point_visible(struct bdr_repo *repo, const char *host, const
 
 struct bdr_err *bdr_point_load(struct bdr_repo *repo, const char *id, json_t **out)
 {
-    char key[POINT_KEY_CHARS];
+    char key[BDR_POINT_KEY_CHARS];
 
     BDR_TRY(point_key(repo, id, key));
     return point_by_key(repo, key, out);
 }
 
+struct bdr_err *bdr_point_read(struct bdr_repo *repo, const struct bdr_point_info *info, json_t **out)
+{
+    return point_by_key(repo, info->key, out);
+}
+
 struct bdr_err *bdr_point_remove(struct bdr_repo *repo, const char *id)
 {
-    char key[POINT_KEY_CHARS];
+    char key[BDR_POINT_KEY_CHARS];
 
     if (repo->read_only)
         BDR_FAIL(BDR_READONLY, 0, "%s is opened for reading only", bdr_repo_url(repo));
@@ -247,7 +385,7 @@ uint32_t bdr_map_levels(uint64_t blocks)
 
 struct bdr_err *bdr_point_store(struct bdr_repo *repo, json_t *point, char out_id[33])
 {
-    char host_key[17], hex[33], key[POINT_KEY_CHARS];
+    char host_key[17], hex[33], key[BDR_POINT_KEY_CHARS];
     uint8_t id[16];
     int64_t time_ms;
 

@@ -242,6 +242,7 @@ void bdr_repo_close(struct bdr_repo *repo)
     json_decref(repo->config);
     free(repo->index_dir);
     pthread_mutex_destroy(&repo->lock);
+    free(repo->known);
     OPENSSL_cleanse(repo, sizeof(*repo));
     free(repo);
 }

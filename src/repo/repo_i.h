@@ -26,7 +26,9 @@ struct bdr_repo {
     struct bdr_secret master, id_key, pack_key; /* when sealed */
     json_t *config;                             /* owned */
     struct bdr_pack_env env;
-    pthread_mutex_t lock;        /* guards readers, synced_ms */
+    pthread_mutex_t lock;        /* guards readers, synced_ms, known */
+    struct bdr_point_info *known; /* owned; what the last listing of points said, by key: manifests never change */
+    size_t known_n;
     struct bdr_reader *readers;  /* idle ones, a list */
     uint64_t synced_ms;
 };

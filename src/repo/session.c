@@ -17,6 +17,7 @@
 #include "idset.h"
 #include "bdr/point.h"
 #include "presence.h"
+#include "reader.h"
 #include "reserve.h"
 #include "session_i.h"
 #include "twice.h"
@@ -417,6 +418,11 @@ struct bdr_err *bdr_session_put_again(struct bdr_session *s, enum bdr_block_clas
 struct bdr_err *bdr_session_check(struct bdr_session *s)
 {
     return session_fail(s, bdr_presence_check(s->repo, &s->presence));
+}
+
+struct bdr_err *bdr_session_get(struct bdr_session *s, const struct bdr_id *id, void *dst, size_t max, size_t *out_len)
+{
+    return bdr_block_read(s->repo, id, dst, max, out_len);
 }
 
 struct bdr_err *bdr_session_renew(struct bdr_session *s)

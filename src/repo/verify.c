@@ -418,7 +418,7 @@ static struct bdr_err *verify_point(struct verify *v, const struct bdr_point_inf
 {
     BDR_AUTO(json) json_t *point = NULL;
     size_t before = v->out->n_damage;
-    struct bdr_err *err = bdr_point_load(v->r, info->id, &point);
+    struct bdr_err *err = bdr_point_read(v->r, info, &point);
     bool there = true;
 
     if (err && err->code == BDR_NOTFOUND) {

@@ -4,6 +4,7 @@
  */
 #include "source_priv.h"
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SOURCE_MAX_SECTOR_BYTES 65536u
@@ -49,6 +50,8 @@ static struct bdr_err *source_check_info(const struct bdr_source_driver *drv, st
     info->max_inflight = BDR_MIN(BDR_MAX(info->max_inflight, 1u), SOURCE_MAX_INFLIGHT);
     if (!info->consistency[0])
         memcpy(info->consistency, "crash", sizeof("crash"));
+    if (!info->driver[0]) /* a wrapper copies what is inside */
+        snprintf(info->driver, sizeof(info->driver), "%s", drv->name);
     return NULL;
 }
 

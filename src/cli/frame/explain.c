@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "frame/explain.h"
 #include "bdr/bytes.h"
-#include "frame/suggest.h"
+#include "bdr/suggest.h"
 #include "frame/text.h"
 #include "frame/value.h"
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "frame/help.h"
-#include "frame/suggest.h"
+#include "bdr/suggest.h"
 #include "frame/text.h"
 #include "frame/value.h"
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "frame/parse.h"
 #include "frame/settings.h"
-#include "frame/suggest.h"
+#include "bdr/suggest.h"
 #include "frame/value.h"
 #include <stdio.h>
 #include <string.h>

@@ -14,6 +14,7 @@ struct bdr_progress_counts {
     uint64_t done_bytes, total_bytes; /* total 0: not known */
     uint64_t new_bytes, stored_bytes; /* 0: not shown */
     uint64_t files;                   /* 0: not shown */
+    uint64_t pass;                    /* done_bytes begins anew with each; 0: the first, not shown */
 };
 
 /* Pure part. */

@@ -82,7 +82,9 @@ static void progress_parts(const struct bdr_progress_state *s, uint64_t now_ms, 
 
     for (int i = 0; i < PART_END; i++)
         parts[i] = (struct progress_part){.rank = ranks[i]};
-    if (s->phase)
+    if (s->phase && c->pass)
+        snprintf(parts[PART_PHASE].text, sizeof(parts[0].text), "%.40s, pass %llu", s->phase, (unsigned long long)c->pass + 1);
+    else if (s->phase)
         snprintf(parts[PART_PHASE].text, sizeof(parts[0].text), "%s", s->phase);
     bdr_size_text(c->done_bytes, a);
     if (c->total_bytes) {

@@ -2,7 +2,7 @@
 #include "frame/settings.h"
 #include "bdr/osfile.h"
 #include "frame/config.h"
-#include "frame/suggest.h"
+#include "bdr/suggest.h"
 #include "frame/value.h"
 #include <stdio.h>
 #include <string.h>

@@ -13,6 +13,7 @@
 #include "dirsync.h"
 #include "drivers.h"
 #include "fdcache.h"
+#include "fsbig.h"
 #include "fslist.h"
 #include "fstemp.h"
 #include <errno.h>
@@ -24,7 +25,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#define FLUSH_BYTES  ((uint64_t)4 << 20) /* write-back starts this early, so that the sync at the end is short */
 #define HOLD_WAIT_MS 500                 /* somebody's look whether it is held takes microseconds */
 
 struct fs_store {
@@ -34,12 +34,13 @@ struct fs_store {
     const struct bdr_cancel *cancel;
     int64_t clock_ahead_ms; /* of the file server's clock before ours; 0 on a local file system */
     char *tmp;              /* owned; the folder of temp files */
+    bool remote;            /* a file server's: its client's cache is worth more than going past it */
 };
 
 struct fs_writer {
     struct bdr_store_writer base;
     struct bdr_fstemp temp;
-    uint64_t size_bytes, flushed_bytes;
+    struct bdr_fsbig big;
     char key[];
 };
 
@@ -193,7 +194,8 @@ static struct bdr_err *fs_fill(struct fs_store *fs, const char *url, const struc
     BDR_TRY(fs_path(fs, BDR_STORE_TMP, &fs->tmp));
     BDR_TRY(bdr_fdcache_new(&fs->fds));
     BDR_TRY(bdr_dirsync_new(fs->base.url, &fs->dirs));
-    if (!opt->read_only && fs_is_remote(fs->base.url))
+    fs->remote = fs_is_remote(fs->base.url);
+    if (!opt->read_only && fs->remote)
         BDR_TRY(fs_learn_clock(fs));
     return NULL;
 }
@@ -313,43 +315,47 @@ static void fs_writer_abandon(struct bdr_store_writer *base)
 {
     struct fs_writer *w = (struct fs_writer *)base;
 
+    bdr_fsbig_end(&w->big);
     bdr_fstemp_end(&w->temp);
     free(w);
 }
 
 static struct bdr_err *fs_writer_begin(struct bdr_store *st, const char *key, struct bdr_store_writer **out)
 {
+    const struct fs_store *fs = fs_of(st);
     size_t len = strlen(key) + 1;
-    BDR_AUTO(mem) struct fs_writer *w = calloc(1, sizeof(*w) + len);
+    struct fs_writer *w = calloc(1, sizeof(*w) + len);
+    struct bdr_err *err;
 
     BDR_NOMEM_IF_NULL(w);
     memcpy(w->key, key, len);
-    BDR_TRY(bdr_fstemp_begin(fs_of(st)->tmp, &w->temp));
-    *out = &BDR_STEAL(w)->base;
+    w->temp.fd = -1;
+    err = bdr_fstemp_begin(fs->tmp, &w->temp);
+    if (!err)
+        err = bdr_fsbig_begin(&w->big, w->temp.fd, w->temp.path, !fs->remote);
+    if (err) {
+        fs_writer_abandon(&w->base);
+        return err;
+    }
+    *out = &w->base;
     return NULL;
 }
 
 static struct bdr_err *fs_writer_append(struct bdr_store_writer *base, const void *data, size_t len)
 {
     struct fs_writer *w = (struct fs_writer *)base;
-    uint64_t ready;
 
-    BDR_TRY_FOR(bdr_os_pwrite(w->temp.fd, w->temp.path, data, len, w->size_bytes), "writing object %s", w->key);
-    w->size_bytes += len;
-    ready = w->size_bytes - w->flushed_bytes;
-    if (ready >= FLUSH_BYTES) {
-        /* Only a hint: whether the bytes are on disk is decided by fdatasync in commit. */
-        (void)sync_file_range(w->temp.fd, (off_t)w->flushed_bytes, (off_t)ready, SYNC_FILE_RANGE_WRITE);
-        w->flushed_bytes = w->size_bytes;
-    }
+    BDR_TRY_FOR(bdr_fsbig_append(&w->big, data, len), "writing object %s", w->key);
     return NULL;
 }
 
 static struct bdr_err *fs_writer_commit(struct bdr_store_writer *base)
 {
     struct fs_writer *w = (struct fs_writer *)base;
-    struct bdr_err *err = fs_publish(fs_of(base->st), &w->temp, w->key, BDR_PUT_REPLACE);
+    struct bdr_err *err = bdr_fsbig_finish(&w->big);
 
+    if (!err)
+        err = fs_publish(fs_of(base->st), &w->temp, w->key, BDR_PUT_REPLACE);
     if (err)
         err = bdr_err_wrap(err, BDR_AT, "writing object %s", w->key);
     fs_writer_abandon(base);

@@ -37,6 +37,16 @@ struct bdr_err *filter_token(struct bdr_source *src, char **out)
     return bdr_source_token(filter_inner(src), out);
 }
 
+struct bdr_err *filter_since(struct bdr_source *src, const char *token)
+{
+    return bdr_source_since(filter_inner(src), token);
+}
+
+bool filter_touched(struct bdr_source *src, uint64_t off, uint64_t len)
+{
+    return bdr_source_touched(filter_inner(src), off, len);
+}
+
 struct bdr_err *filter_check(struct bdr_source *src)
 {
     return bdr_source_check(filter_inner(src));

@@ -26,6 +26,8 @@ bdr_ret filter_extents(struct bdr_source *src, enum bdr_extents_of of, uint64_t 
                        void *ctx);
 bdr_ret filter_read(struct bdr_source *src, uint64_t off, void *buf, size_t len);
 bdr_ret filter_token(struct bdr_source *src, char **out);
+bdr_ret filter_since(struct bdr_source *src, const char *token);
+bool filter_touched(struct bdr_source *src, uint64_t off, uint64_t len);
 bdr_ret filter_check(struct bdr_source *src);
 bdr_ret filter_committed(struct bdr_source *src);
 /* Closes what is inside and frees the wrapper's struct. */

@@ -100,6 +100,11 @@ static struct bdr_err *retry_token(struct bdr_source *src, char **out)
     RETRY(src, "token", filter_token(src, out))
 }
 
+static struct bdr_err *retry_since(struct bdr_source *src, const char *token)
+{
+    RETRY(src, "since", filter_since(src, token))
+}
+
 static struct bdr_err *retry_check(struct bdr_source *src)
 {
     RETRY(src, "check", filter_check(src))
@@ -117,6 +122,8 @@ static const struct bdr_source_driver retry_driver = {
     .extents = retry_extents,
     .read = retry_read,
     .token = retry_token,
+    .since = retry_since,
+    .touched = filter_touched,
     .check = retry_check,
     .committed = retry_committed,
     .close = filter_close,

@@ -42,6 +42,13 @@ static struct bdr_err *trace_token(struct bdr_source *src, char **out)
     return trace_done(src, "token", 0, 0, start, filter_token(src, out));
 }
 
+static struct bdr_err *trace_since(struct bdr_source *src, const char *token)
+{
+    uint64_t start = bdr_clock_mono_ns();
+
+    return trace_done(src, "since", 0, 0, start, filter_since(src, token));
+}
+
 static struct bdr_err *trace_check(struct bdr_source *src)
 {
     uint64_t start = bdr_clock_mono_ns();
@@ -69,6 +76,8 @@ static const struct bdr_source_driver trace_driver = {
     .extents = trace_extents,
     .read = trace_read,
     .token = trace_token,
+    .since = trace_since,
+    .touched = filter_touched,
     .check = trace_check,
     .committed = trace_committed,
     .close = trace_close,

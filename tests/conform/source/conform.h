@@ -20,6 +20,7 @@ struct conform_row {
     bool (*make)(struct lab *lab, struct conform_disk *out);
     /* Puts wrappers around the opened source; NULL: none. */
     void (*wrap)(struct bdr_source **src);
+    bool since; /* a token is given to since() of an open source, not to open */
     /* More that only this row promises; NULL: nothing. */
     void (*more)(struct lab *lab, const struct conform_disk *disk);
 };

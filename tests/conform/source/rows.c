@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rows.c - the disks that the conformance suite is run on. */
 #include "bdr/bytes.h"
+#include "bdr/live.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
+#include "bdr/track.h"
 #include "conform.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -425,6 +427,101 @@ static bool make_vhdx(struct lab *lab, struct conform_disk *out)
     return true;
 }
 
+/* ---- live ---- */
+
+static bool make_live(struct lab *lab, struct conform_disk *out)
+{
+    if (geteuid() || !make_loop_512(lab, out))
+        return false;
+    out->spec.location = lab_text("live:%s", out->spec.location);
+    return true;
+}
+
+/* A partition is refused with the name of its disk; a file is no disk of this machine. */
+static void more_live(struct lab *lab, const struct conform_disk *disk)
+{
+    struct bdr_source *src = NULL;
+    struct bdr_source_info info;
+
+    (void)lab;
+    FAILS(INVAL, "not a block device", bdr_source_open(&(struct bdr_source_spec){.location = lab_text("live:%s", disk->ref)}, &src));
+    FAILS(NOTFOUND, "finding", bdr_source_open(&(struct bdr_source_spec){.location = "live:/dev/none"}, &src));
+    OK(bdr_source_open(&disk->spec, &src));
+    OK(bdr_source_info(src, &info));
+    assert_true(info.live);
+    assert_string_equal(info.consistency, "inconsistent"); /* without a moment */
+    assert_int_equal(strncmp(info.identity, "loop:", 5), 0); /* as blockdev has it: points before and after fit */
+    bdr_source_close(src);
+}
+
+static struct {
+    struct bdr_moment *moments[128];
+    size_t n;
+    struct bdr_source_spec spec;
+    char *token;
+    char pins[64];
+} tracked;
+
+static void tracked_end(void)
+{
+    while (tracked.n)
+        bdr_moment_close(tracked.moments[--tracked.n]);
+    bdr_err_drop(bdr_track_stop(NULL), "the pins go with it");
+    bdr_err_drop(bdr_os_remove_tree(tracked.pins), "nothing but folders is left");
+    free(tracked.token);
+}
+
+/* The same disk, opened with a moment of its own. */
+static void wrap_tracked(struct bdr_source **src)
+{
+    struct bdr_moment *m = NULL;
+    struct bdr_source_spec spec = tracked.spec;
+
+    bdr_source_close(*src);
+    *src = NULL;
+    assert_true(tracked.n < BDR_COUNT(tracked.moments));
+    OK(bdr_live_moment_open(&(struct bdr_live_options){0}, &m));
+    tracked.moments[tracked.n++] = m;
+    spec.moment = m;
+    OK(bdr_source_open(&spec, src));
+    if (tracked.token)
+        OK(bdr_source_since(*src, tracked.token));
+}
+
+static bool make_tracked(struct lab *lab, struct conform_disk *out)
+{
+    struct bdr_source *src = NULL;
+    struct bdr_err *err;
+    BDR_AUTO(fd) int fd = -1;
+
+    snprintf(tracked.pins, sizeof(tracked.pins), "/sys/fs/bpf/bdr-conform-%d", (int)getpid());
+    setenv("BDR_TRACK_PINS", tracked.pins, 1);
+    err = bdr_track_supported();
+    if (err || !make_live(lab, out)) {
+        bdr_err_drop(err, "no tracking here");
+        return false;
+    }
+    out->base = lab_path(lab, "base");
+    lab_fill(out->base, "mem:" SIZE "," NEW);
+    tracked.spec = out->spec;
+    atexit(tracked_end);
+    OK(bdr_source_open(&out->spec, &src));
+    wrap_tracked(&src);
+    OK(bdr_source_token(src, &tracked.token));
+    assert_non_null(tracked.token);
+    bdr_source_close(src);
+    fd = open(strchr(out->spec.location, '/'), O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (unsigned i = 0; i < 4; i++) {
+        static const uint8_t bytes[5000] = {1, 2, 3};
+
+        OK(bdr_os_pwrite(fd, "the loop device", bytes, sizeof(bytes), i * 3000001));
+        lab_poke(out->ref, i * 3000001, bytes, sizeof(bytes));
+    }
+    assert_int_equal(fsync(fd), 0);
+    return true;
+}
+
 /* ---- wrappers around mem ---- */
 
 static void wrap_all(struct bdr_source **src)
@@ -460,6 +557,8 @@ const struct conform_row source_rows[] = {
     {.name = "vmdk", .make = make_vmdk},
     {.name = "vdi", .make = make_vdi},
     {.name = "vhdx", .make = make_vhdx},
+    {.name = "live", .make = make_live, .more = more_live},
+    {.name = "live-tracked", .make = make_tracked, .wrap = wrap_tracked, .since = true},
     {.name = "wrappers", .make = make_mem, .wrap = wrap_all},
 };
 const size_t source_rows_n = BDR_COUNT(source_rows);

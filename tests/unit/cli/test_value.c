@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "frame/suggest.h"
+#include "bdr/suggest.h"
 #include "frame/value.h"
 
 static void test_value__good__parsed(void **state)

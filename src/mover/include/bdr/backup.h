@@ -7,6 +7,7 @@
 #pragma once
 #include "bdr/cancel.h"
 #include "bdr/err.h"
+#include "bdr/moment.h"
 #include "bdr/repo.h"
 #include "bdr/source.h"
 #include <jansson.h>
@@ -28,18 +29,19 @@ struct bdr_backup_meter {
     atomic_uint_fast64_t done_bytes;       /* of total: read, known zero, or known unchanged */
     atomic_uint_fast64_t read_bytes;       /* read from the sources */
     atomic_uint_fast64_t zero_bytes;       /* read and found zero */
-    atomic_uint_fast64_t changed_bytes;    /* blocks that differ from the base (or all data without one) */
+    atomic_uint_fast64_t changed_bytes;    /* blocks that differ from the base (or all data without one), in each pass */
     atomic_uint_fast64_t new_bytes;        /* blocks the repository did not have */
     atomic_uint_fast64_t stored_bytes;     /* those after compression */
     atomic_uint_fast64_t unreadable_bytes;
     atomic_uint_fast64_t audited_blocks, audit_misses;
+    atomic_uint_fast64_t pass;             /* over what changed meanwhile: done_bytes begins anew with each */
     atomic_uint_fast64_t healed_bytes;     /* unchanged blocks that the repository had lost and stored again */
 };
 
 struct bdr_backup_options {
     const char *host;          /* required */
     const char *host_id;       /* identity of the machine behind the name; NULL: this machine's */
-    const char *consistency;   /* NULL: what the sources say */
+    const char *consistency;   /* NULL: what the sources and the moment say */
     const char *boot_mode;     /* "bios", "uefi" or NULL */
     const char *compress;      /* NULL: the repository's */
     const char *const *tags;   /* "key=value", NULL-terminated; NULL: none */
@@ -48,6 +50,7 @@ struct bdr_backup_options {
     const char *base_point;    /* id: the sources' changes are against this point; NULL: the host's last one */
     const json_t *inherit;     /* a manifest whose time, host_id, consistency, boot mode, tags, disks' names and unreadable
                                   lists the new point takes over (borrowed): a copy. It says "origin". NULL: none */
+    struct bdr_moment *moment; /* what the live sources were opened with (borrowed); NULL: none is live */
     bool take_over;            /* fence off a living writer, take the name from another machine */
     unsigned workers;          /* 0: by CPUs and the sources */
     struct bdr_backup_meter *meter; /* NULL: none */
@@ -58,6 +61,8 @@ struct bdr_backup_result {
     char point_id[33];
     bool full;              /* some disk was read as a whole */
     char reason[240];       /* why, in words; empty when nothing needs to be said */
+    char consistency[16];   /* as the manifest has it; "inconsistent": not of one moment, moment.note says why */
+    struct bdr_moment_report moment; /* zeros without options.moment */
     uint64_t size_bytes, read_bytes, changed_bytes, new_bytes, stored_bytes, node_bytes, known_bytes, zero_bytes;
     uint64_t unreadable_bytes, unreadable_ranges;
     uint64_t audited_blocks, audit_misses;

@@ -39,7 +39,8 @@ uint32_t bdr_freezer_left_ms(const struct bdr_freezer *f);
  * first freeze to the last thaw.
  */
 bdr_ret bdr_freezer_thaw(struct bdr_freezer *f, bool *out_held, uint32_t *out_window_ms);
-/* Tests: the freezer's process id. */
+/* Tests: the process id of the watch, and those of the n processes that each hold one file system, in the order of mounts. */
 int bdr_freezer_pid(const struct bdr_freezer *f);
+size_t bdr_freezer_keepers(const struct bdr_freezer *f, int *out, size_t n);
 
 BDR_AUTO_DEFINE(freezer, struct bdr_freezer *, bdr_freezer_end)

@@ -21,3 +21,8 @@ bdr_ret bdr_os_machine_id(const char *purpose, char out[33]);
 bdr_ret bdr_os_hostname(char *out, size_t n);
 /* Removes a folder and all in it, not following links; gone already is fine. */
 bdr_ret bdr_os_remove_tree(const char *path);
+/*
+ * Makes `path` hold exactly these bytes with `mode`, or leaves what was there: written beside, fsync, rename, fsync of
+ * the folder. With `fresh`, EXISTS when there is a file already.
+ */
+bdr_ret bdr_os_replace_file(const char *path, const void *data, size_t len, unsigned mode, bool fresh);

@@ -20,6 +20,8 @@ struct bdr_point_disk {
 
 /* The manifest of a point (id as in bdr_point_info); *out is a new reference. NOTFOUND; CORRUPT; VERSION. */
 bdr_ret bdr_point_load(struct bdr_repo *repo, const char *id, json_t **out);
+/* The same of a point that a listing told; asks for nothing else. For loops: bdr_point_load lists the repository each time. */
+bdr_ret bdr_point_read(struct bdr_repo *repo, const struct bdr_point_info *info, json_t **out);
 /* Disk `index` of a manifest. NOTFOUND; CORRUPT. */
 bdr_ret bdr_point_disk(const json_t *point, uint32_t index, struct bdr_point_disk *out);
 uint32_t bdr_point_disks(const json_t *point);

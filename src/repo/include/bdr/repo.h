@@ -40,12 +40,14 @@ const char *bdr_repo_url(const struct bdr_repo *repo);
 uint32_t bdr_repo_block_bytes(const struct bdr_repo *repo);
 
 /* One row of the list of points. */
+#define BDR_POINT_KEY_CHARS 96
 struct bdr_point_info {
     char id[33];       /* 32 hex digits, unique in the repository */
     char host[128];    /* UTF-8 */
     int64_t time_ms;   /* UTC; the moment the content belongs to */
     uint32_t disks;
     uint64_t size_bytes; /* of all disks */
+    char key[BDR_POINT_KEY_CHARS]; /* where its manifest is in the store */
     char origin[33];     /* of a copy: the id of the point it was copied from first; else "" */
 };
 /* What a point and all its copies have in common. Borrowed from `p`. */

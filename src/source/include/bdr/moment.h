@@ -9,7 +9,8 @@
  *   do { bdr_moment_next(&step); every disk: CHANGED, which now means since the pass before began } while (step is PASS)
  *
  * With step FINAL the disks stood still together (file systems frozen), what had changed was taken into memory, and
- * the last pass reads it from there: nothing is frozen any more when next() returns. Between the passes a driver may say
+ * the last pass reads it from there: nothing is frozen any more when next() returns. A read of anything else is STALE then if that
+ * may have been written since the moment: what the pass before read of it is what it was. Between the passes a driver may say
  * STALE to extents(CHANGED) - the tracker was found wanting - and gets a full pass and more rounds; after FINAL never.
  * Depends on: base.      Threads: one at a time; no read of a source may be under way during next().
  */
@@ -20,15 +21,15 @@
 enum bdr_moment_step { BDR_MOMENT_PASS, BDR_MOMENT_FINAL };
 
 struct bdr_moment_report {
-    char consistency[16];     /* "application", "filesystem", "crash", or "inconsistent": not of one moment */
-    char note[240];           /* why it is not better, in words; empty when it could not be */
-    int64_t time_ms;          /* wall clock of the moment */
-    uint32_t passes;          /* next() calls */
-    uint32_t freezes;         /* attempts */
-    uint32_t window_ms;       /* how long the file systems stood still, the successful time */
-    uint32_t filesystems;     /* that were frozen */
-    uint64_t captured_bytes;  /* read in the window */
-    bool throttled;           /* writers were slowed down to get there */
+    char consistency[16];    /* "application", "filesystem", "crash", or "inconsistent": not of one moment */
+    char note[240];          /* why it is not better, in words; empty when it could not be */
+    int64_t time_ms;         /* wall clock of the moment */
+    uint32_t passes;         /* next() calls */
+    uint32_t freezes;        /* attempts */
+    uint32_t window_ms;      /* how long the file systems stood still, the successful time */
+    uint32_t filesystems;    /* that were frozen */
+    uint64_t captured_bytes; /* read in the window */
+    bool throttled;          /* writers were slowed down to get there */
 };
 
 struct bdr_moment;
@@ -37,7 +38,7 @@ struct bdr_moment_driver {
     struct bdr_err *(*next)(struct bdr_moment *m, enum bdr_moment_step *out);
     /* Valid after FINAL. */
     void (*report)(struct bdr_moment *m, struct bdr_moment_report *out);
-    /* The point is durable, or was given up: the post script learns which. */
+    /* The point is durable, or was given up. Everything is thawed; the sources are read no more. */
     void (*close)(struct bdr_moment *m);
 };
 struct bdr_moment {

@@ -38,7 +38,8 @@ struct bdr_source_info {
     bool live;             /* the disk changes while it is read: it needs a moment to be consistent */
     bool rotational;       /* hint: prefer one sequential reader */
     char identity[128];   /* stable name of the disk: "file:/path", a serial, an export; for matching disks of points */
-    char consistency[16]; /* "crash", "filesystem", "application" */
+    char consistency[16]; /* "crash", "filesystem", "application"; "inconsistent": not of one moment */
+    char driver[16];      /* whose tokens these are: the driver's name, also of a wrapped source; filled in by the core */
 };
 
 enum bdr_extent_kind {

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* priority.h - standing back for others, and not, for a moment. Threads: acts on the calling one and those it starts
+ * later. */
+#pragma once
+
+/* Processor and disks only when nobody else wants them. What can't be set stays as it is. */
+void bdr_os_idle(void);
+/* While file systems stand still everybody waits for us: as usual again; bdr_os_idle_again goes back if we were idle
+ * before. */
+void bdr_os_hurry(void);
+void bdr_os_idle_again(void);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections: who is there, and for how long we wait for them.
+ *
+ * libmicrohttpd's own timeout begins anew with each byte, so one byte a minute would hold a connection for ever.
+ * Ours are deadlines; one thread looks at them and shuts a late connection's socket down, which its loop then sees.
+ */
+#include "bdr/clock.h"
+#include "bdr/log.h"
+#include "http_i.h"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+void http_deadline(struct http_conn *c, uint64_t ms_from_now)
+{
+    atomic_store(&c->deadline_ms, ms_from_now ? bdr_clock_mono_ms() + ms_from_now : 0);
+}
+
+void http_conn_cut(struct http_conn *c)
+{
+    atomic_store(&c->deadline_ms, 0);
+    shutdown(c->fd, SHUT_RDWR); /* the descriptor is ours: closing waits for server.lock in conn_end */
+}
+
+static void conn_remote(struct http_conn *c)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *a = info ? info->client_addr : NULL;
+
+    if (a && a->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, c->remote, sizeof(c->remote));
+    else if (a && a->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, c->remote, sizeof(c->remote));
+}
+
+static void conn_begin(struct http_listener *l, struct MHD_Connection *mhd, void **ctx)
+{
+    struct bdr_http_server *s = l->server;
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *tls = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    struct http_conn *c = calloc(1, sizeof(*c));
+
+    *ctx = c;
+    if (!c) {
+        shutdown(fd->connect_fd, SHUT_RDWR);
+        return;
+    }
+    c->listener = l;
+    c->mhd = mhd;
+    c->fd = fd->connect_fd;
+    conn_remote(c);
+    if (l->config.tls) {
+        pthread_mutex_lock(&l->lock);
+        c->tls = l->tls;
+        atomic_fetch_add(&c->tls->refs, 1);
+        pthread_mutex_unlock(&l->lock);
+        if (!tls || !http_tls_session(c, tls->tls_session))
+            shutdown(c->fd, SHUT_RDWR);
+    }
+    http_deadline(c, s->limits.header_ms);
+    atomic_fetch_add(&s->conns_total, 1);
+    pthread_mutex_lock(&s->lock);
+    c->next = s->conns;
+    if (c->next)
+        c->next->prev = c;
+    s->conns = c;
+    s->n_conns++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void conn_end(struct http_conn *c)
+{
+    struct bdr_http_server *s = c->listener->server;
+
+    pthread_mutex_lock(&s->lock);
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        s->conns = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    s->n_conns--;
+    pthread_mutex_unlock(&s->lock);
+    http_tls_unref(c->tls);
+    free(c);
+}
+
+void http_conn_notify(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        conn_begin(cls, mhd, ctx);
+    else if (*ctx)
+        conn_end(*ctx);
+}
+
+void *http_conn_line(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_conn *c = info ? info->socket_context : NULL;
+    struct bdr_http_server *s = ((struct http_listener *)cls)->server;
+
+    if (!c)
+        return NULL;
+    atomic_store(&c->state, CONN_HEADERS);
+    c->bad_line = strstr(uri, "%00") != NULL; /* decoded, it would end the path early */
+    http_deadline(c, s->limits.header_ms);
+    return NULL;
+}
+
+static void watch_all(struct bdr_http_server *s, uint64_t now)
+{
+    unsigned cut = 0;
+
+    pthread_mutex_lock(&s->lock);
+    for (struct http_conn *c = s->conns; c; c = c->next) {
+        uint64_t deadline = atomic_load(&c->deadline_ms);
+
+        if (deadline && now > deadline) {
+            http_conn_cut(c);
+            cut += atomic_load(&c->state) != CONN_IDLE;
+        }
+        if (c->req)
+            http_events_tick(c->req, now);
+    }
+    pthread_mutex_unlock(&s->lock);
+    atomic_fetch_add(&s->cut_slow, cut);
+    if (cut)
+        BDR_LOG(INFO, "http.cut.slow", F_U64("connections", cut));
+}
+
+struct bdr_err *http_watch(void *ctx, unsigned index)
+{
+    struct bdr_http_server *s = ctx;
+
+    (void)index;
+    for (;;) {
+        struct bdr_err *err = bdr_cancel_sleep(&s->watch_stop, WATCH_TICK_MS);
+
+        if (err) {
+            bdr_err_drop(err, "told to end");
+            return NULL;
+        }
+        watch_all(s, bdr_clock_mono_ms());
+    }
+}
