@@ -454,6 +454,17 @@ static struct bdr_err *session_check_base(struct bdr_session *s, const json_t *p
     return NULL;
 }
 
+/*
+ * Checking and putting are two requests: this process may have slept in between, for hours. So we look again, awake, at all
+ * that must have been true when the point became visible; else it is taken back.
+ */
+static struct bdr_err *session_check_again(struct bdr_session *s, const json_t *point)
+{
+    BDR_TRY(session_check_base(s, point));
+    BDR_TRY(bdr_presence_check(s->repo, &s->presence));
+    return bdr_lease_check(s->repo, s->host, s->lease);
+}
+
 struct bdr_err *bdr_session_publish(struct bdr_session *s, json_t *point, char out_id[33])
 {
     BDR_AUTO(session) struct bdr_session *mine = s;
@@ -469,8 +480,8 @@ struct bdr_err *bdr_session_publish(struct bdr_session *s, json_t *point, char o
     BDR_TRY(bdr_json_set(point, "session", json_string(s->presence.id)));
     BDR_TRY(session_check_base(s, point));
     BDR_TRY(bdr_point_store(s->repo, point, id));
-    err = session_check_base(s, point);
-    if (err && err->code == BDR_STALE)
+    err = session_check_again(s, point);
+    if (err && (err->code == BDR_STALE || err->code == BDR_FENCED))
         bdr_err_drop(bdr_point_remove(s->repo, id), "the first error is told");
     BDR_TRY(err);
     if (out_id)

@@ -78,6 +78,8 @@ static struct bdr_err *fault_put(struct bdr_store *st, const char *key, const vo
     struct fault_store *fs = fault_of(st);
     bool hit;
 
+    if (fs->plan.before_put)
+        fs->plan.before_put(fs->plan.ctx, key);
     BDR_TRY(fault_before(fs, "put", &hit));
     BDR_TRY(fault_whole(fs, "put", hit));
     BDR_TRY(bdr_store_put(fs->inner, key, data, len, flags));

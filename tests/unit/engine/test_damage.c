@@ -4,7 +4,7 @@
  *
  * What must hold each time: nothing crashes; a read gives the right bytes or an error; verify tells of the damage and
  * names exactly the blocks that can't be read; the other host's point stays whole.
- * BDR_DAMAGE_STEP=1 flips every byte instead of a spread of them.
+ * BDR_DAMAGE_STEP=1 flips every byte instead of a spread of them; BDR_DAMAGE_ONLY=points/ only those of such files.
  */
 #include "bdr/bytes.h"
 #include "bdr/session.h"
@@ -175,7 +175,9 @@ static bool starts(const char *s, const char *with)
 
 static bool nobody_reads(const char *name)
 {
-    return starts(name, "tmp/") || starts(name, "sessions/") || !strcmp(name, "reserve");
+    const char *only = getenv("BDR_DAMAGE_ONLY");
+
+    return (only && !starts(name, only)) || starts(name, "tmp/") || starts(name, "sessions/") || !strcmp(name, "reserve");
 }
 
 /* What must be true after the file `name` was damaged in whichever way. A node that is damaged hurts only the blocks

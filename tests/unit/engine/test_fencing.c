@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_fencing.c - one writer a host: leases count up, a newer writer fences the older off before it can publish. */
 #include "bdr/session.h"
+#include "bdr/store_fault.h"
 #include "engine.h"
+#include "presence.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -179,6 +181,73 @@ static void test_begin__writer_stopped_or_killed(void **state)
     close(fds[1]);
 }
 
+/* ---- between the check and the put ---- */
+
+enum meanwhile { TAKEN_OVER, DECLARED_DEAD, SESSION_PRUNED };
+
+struct moment {
+    struct bdr_repo *other;
+    enum meanwhile what;
+    bool done;
+};
+
+/* What happens while the writer sleeps with its manifest ready to be put. */
+static void meanwhile(void *ctx, const char *key)
+{
+    struct moment *m = ctx;
+    struct bdr_session *b = NULL;
+    char id[33];
+
+    if (strncmp(key, "points/", 7) != 0 || m->done)
+        return;
+    m->done = true;
+    if (m->what == TAKEN_OVER) {
+        engine_ok(begin(m->other, "web", true, &b));
+        engine_ok(publish(b, id));
+    } else {
+        BDR_AUTO(json) json_t *keys = NULL;
+
+        engine_ok(bdr_repo_list(m->other, "sessions/", &keys));
+        assert_int_equal(json_array_size(keys), 1);
+        engine_ok(bdr_store_remove(m->other->store, json_string_value(json_array_get(keys, 0))));
+        if (m->what == SESSION_PRUNED) {
+            engine_age(m->other->store->url, 3600);
+            assert_true(engine_prune(m->other).packs_removed > 0);
+        }
+    }
+}
+
+static void test_publish__overtaken_between_check_and_put__is_taken_back(void **state)
+{
+    struct engine *e = *state;
+    char image[160];
+
+    snprintf(image, sizeof(image), "%s/image", e->dir);
+    engine_image(image, 1 << 20, 5);
+    for (int what = TAKEN_OVER; what <= SESSION_PRUNED; what++) {
+        struct moment m = {.what = (enum meanwhile)what};
+        struct bdr_point_info *points = NULL;
+        struct bdr_backup_result r;
+        struct bdr_repo *repo;
+        size_t n = 0;
+
+        engine_remove(e->repo);
+        engine_init(e, false, "lz4", 65536);
+        repo = engine_open(e);
+        m.other = engine_open(e);
+        engine_ok(bdr_store_wrap_fault(&repo->store, &(struct bdr_store_fault){.before_put = meanwhile, .ctx = &m}));
+        repo->env.store = repo->store;
+        engine_fails(engine_try_backup(repo, image, "web", NULL, &r), BDR_FENCED);
+        assert_true(m.done);
+        engine_ok(bdr_repo_points(m.other, &points, &n));
+        assert_int_equal(n, what == TAKEN_OVER); /* the other's */
+        free(points);
+        engine_verify_clean(m.other);
+        bdr_repo_close(repo);
+        bdr_repo_close(m.other);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, engine_setup, engine_teardown)
@@ -188,6 +257,7 @@ int main(void)
         T(test_take_over__fences_the_older_at_publish),
         T(test_publish__declared_dead__is_fenced),
         T(test_begin__writer_stopped_or_killed),
+        T(test_publish__overtaken_between_check_and_put__is_taken_back),
     };
 
     return cmocka_run_group_tests_name("fencing", tests, NULL, NULL);

@@ -23,6 +23,8 @@ struct bdr_store_fault {
     enum bdr_fault_kind kind;
     enum bdr_code code; /* of the error; NOSPACE, NET, ... */
     bool sticky;        /* every later call fails too (without effect): a disk that stays full */
+    void (*before_put)(void *ctx, const char *key); /* or NULL: what happens elsewhere at this very moment */
+    void *ctx;
     uint64_t *calls;    /* or NULL: counts the calls; borrowed, outlives the store, read it when no call is running */
 };
 
