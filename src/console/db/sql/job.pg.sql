@@ -17,8 +17,9 @@ WITH mine AS (
       FROM binding b WHERE b.proxy_id = :worker_id)
 SELECT j.id, j.host_id, j.fence, j.tries, j.moved, j.started_ms FROM job j
  WHERE j.state = 'ready' AND j.due_ms <= :now_ms
-   AND (j.machine_id = :worker_id OR (j.machine_id IS NULL AND j.platform_id IN (
-        SELECT platform_id FROM mine WHERE NOT yields OR j.due_ms <= :patient_ms)))
+   AND (j.machine_id = :worker_id OR (j.machine_id IS NULL AND (
+        j.platform_id IN (SELECT platform_id FROM mine WHERE NOT yields)
+        OR (j.due_ms <= :patient_ms AND j.platform_id IN (SELECT platform_id FROM mine)))))
    AND (:max = 0 OR :busy = 0 OR :busy + j.disks <= :max)
    AND NOT (j.writes = 1 AND j.host_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM job w WHERE w.host_id = j.host_id AND w.writes = 1

@@ -42,7 +42,8 @@ SELECT m.kind, m.revoked_ms, coalesce((SELECT p.max_disks FROM proxy p WHERE p.m
 -- job_pick(:worker_id i64, :now_ms i64, :busy i64, :max i64, :alive_ms i64, :patient_ms i64)
 --   -> one? (id i64, host_id i64?, fence i64, tries i64, moved bool, started_ms i64?)
 --   The next job for this worker. `yields`: another bound and alive proxy has less to do, and is given until patient_ms
---   to take it. A job larger than the proxy's limit runs alone.
+--   to take it. A job larger than the proxy's limit runs alone. INDEXED BY: in the order of the index the first that
+--   fits is the answer; SQLite would rather read all that are ready and sort them, 20 ms with 750 of them.
 WITH mine AS (
     SELECT b.platform_id, EXISTS (
         SELECT 1 FROM binding o JOIN proxy p ON p.machine_id = o.proxy_id
@@ -51,10 +52,11 @@ WITH mine AS (
            AND (SELECT coalesce(sum(r.disks), 0) FROM job r WHERE r.worker_id = o.proxy_id
                    AND r.state IN ('running', 'pausing', 'cancelling')) * :max < :busy * p.max_disks) AS yields
       FROM binding b WHERE b.proxy_id = :worker_id)
-SELECT j.id, j.host_id, j.fence, j.tries, j.moved, j.started_ms FROM job j
+SELECT j.id, j.host_id, j.fence, j.tries, j.moved, j.started_ms FROM job j INDEXED BY job_ready
  WHERE j.state = 'ready' AND j.due_ms <= :now_ms
-   AND (j.machine_id = :worker_id OR (j.machine_id IS NULL AND j.platform_id IN (
-        SELECT platform_id FROM mine WHERE NOT yields OR j.due_ms <= :patient_ms)))
+   AND (j.machine_id = :worker_id OR (j.machine_id IS NULL AND (
+        j.platform_id IN (SELECT platform_id FROM mine WHERE NOT yields)
+        OR (j.due_ms <= :patient_ms AND j.platform_id IN (SELECT platform_id FROM mine)))))
    AND (:max = 0 OR :busy = 0 OR :busy + j.disks <= :max)
    AND NOT (j.writes = 1 AND j.host_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM job w WHERE w.host_id = j.host_id AND w.writes = 1
