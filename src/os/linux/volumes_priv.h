@@ -76,7 +76,7 @@ struct volumes_scan {
     struct volumes_mounts mounts;
     volumes_dev disks[BDR_VOLUMES_DISKS_MAX];
     size_t disks_n;
-    volumes_dev *seen; /* devices that carry a file system or swap, directly or under other devices; no order */
+    volumes_dev *seen; /* devices that carry a file system or swap, directly or under others, not by their partitions */
     size_t seen_n, seen_cap;
 };
 struct volumes_place {

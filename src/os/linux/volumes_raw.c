@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RAW_PARTS 256 /* the kernel's DISK_MAX_PARTS */
+
 static uint64_t raw_bytes(const struct volumes_scan *s, volumes_dev dev)
 {
     char text[32];
@@ -132,49 +134,78 @@ static bool raw_used(const struct volumes_scan *s, const char *folder, volumes_d
     return any;
 }
 
-static struct bdr_err *raw_claimed(struct volumes_scan *s, struct bdr_volumes *v, const char *folder, volumes_dev dev)
+/* Somebody has it, or the disk that it is a partition of. */
+static bool raw_busy(const struct volumes_scan *s, volumes_dev dev)
 {
-    char name[PATH_MAX], what[PATH_MAX + 64];
+    char name[PATH_MAX];
     int fd;
 
-    if (!s->host->live || raw_used(s, folder, dev) || !volumes_name(s->host, dev, name, sizeof(name)))
-        return NULL;
+    if (!s->host->live || !volumes_name(s->host, dev, name, sizeof(name)))
+        return false;
     fd = open(name, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
-    if (fd < 0)
-        volumes_trouble(errno);
-    if (fd >= 0 || errno != EBUSY)
+        return false;
+    }
+    volumes_trouble(errno);
+    return errno == EBUSY;
+}
+
+static struct bdr_err *raw_claimed(struct volumes_scan *s, struct bdr_volumes *v, volumes_dev dev)
+{
+    char name[PATH_MAX], what[PATH_MAX + 64];
+
+    if (!volumes_name(s->host, dev, name, sizeof(name)))
         return NULL;
     snprintf(what, sizeof(what), "%s (claimed by something that is not mounted here)", name);
     return raw_add_dev(s, v, dev, what);
 }
 
-/* The partitions of a disk, or itself when it has none. */
-static struct bdr_err *raw_disk(struct volumes_scan *s, struct bdr_volumes *v, volumes_dev disk)
-{
-    char folder[PATH_MAX], path[PATH_MAX], sub[PATH_MAX], text[32];
-    struct bdr_err *err = NULL;
-    struct dirent *e;
-    bool any = false;
-    DIR *dir;
+struct raw_parts {
+    size_t n, busy, used;
+    volumes_dev at[RAW_PARTS]; /* the busy ones */
+};
 
-    snprintf(folder, sizeof(folder), "%s/dev/block/%u:%u", s->host->sys, volumes_major(disk), volumes_minor(disk));
-    dir = volumes_opendir(folder);
-    while (dir && !err && (e = readdir(dir))) {
+static void raw_look_at_parts(struct volumes_scan *s, const char *folder, volumes_dev disk, struct raw_parts *p)
+{
+    char path[PATH_MAX], sub[PATH_MAX], text[300];
+    struct dirent *e;
+    DIR *dir = volumes_opendir(folder);
+
+    while (dir && (e = readdir(dir))) {
         unsigned major, minor;
 
         if (e->d_name[0] == '.' || snprintf(sub, sizeof(sub), "%s/%s", folder, e->d_name) >= (int)sizeof(sub) ||
             snprintf(path, sizeof(path), "%s/partition", sub) >= (int)sizeof(path) || access(path, F_OK))
             continue;
-        any = true;
-        snprintf(text, sizeof(text), "%s/dev", e->d_name);
-        if (volumes_attr(s->host, disk, text, text, sizeof(text)) && sscanf(text, "%u:%u", &major, &minor) == 2)
-            err = raw_claimed(s, v, sub, volumes_dev_of(major, minor));
+        snprintf(path, sizeof(path), "%s/dev", e->d_name);
+        if (!volumes_attr(s->host, disk, path, text, sizeof(text)) || sscanf(text, "%u:%u", &major, &minor) != 2)
+            continue;
+        p->n++;
+        if (raw_used(s, sub, volumes_dev_of(major, minor)))
+            p->used++;
+        else if (p->busy < RAW_PARTS && raw_busy(s, volumes_dev_of(major, minor)))
+            p->at[p->busy++] = volumes_dev_of(major, minor);
     }
     if (dir)
         closedir(dir);
-    return err || any ? err : raw_claimed(s, v, folder, disk);
+}
+
+static struct bdr_err *raw_disk(struct volumes_scan *s, struct bdr_volumes *v, volumes_dev disk)
+{
+    struct raw_parts p = {0};
+    char folder[PATH_MAX];
+
+    snprintf(folder, sizeof(folder), "%s/dev/block/%u:%u", s->host->sys, volumes_major(disk), volumes_minor(disk));
+    /* Used as a whole (multipath, a file system made over an old partition table): then its partitions are busy too. */
+    if (raw_used(s, folder, disk))
+        return NULL;
+    raw_look_at_parts(s, folder, disk, &p);
+    if (p.busy == p.n && !p.used) /* none has been had, so that it may be the disk itself that is taken */
+        return raw_busy(s, disk) ? raw_claimed(s, v, disk) : NULL;
+    for (size_t i = 0; i < p.busy; i++)
+        BDR_TRY(raw_claimed(s, v, p.at[i]));
+    return NULL;
 }
 
 struct bdr_err *volumes_raws(struct volumes_scan *s, struct bdr_volumes *v)

@@ -285,8 +285,8 @@ static struct bdr_err *stack_loop(struct volumes_scan *s, const char *file, bool
 }
 
 /* `covered`: something above was asked about as a whole, so that what lies below is in it. */
-static struct bdr_err *stack_walk(struct volumes_scan *s, volumes_dev dev, bool covered, unsigned depth,
-                                  struct volumes_place *place)
+static struct bdr_err *stack_under(struct volumes_scan *s, volumes_dev dev, bool covered, unsigned depth,
+                                   struct volumes_place *place)
 {
     char file[PATH_MAX];
     volumes_dev parent;
@@ -298,7 +298,6 @@ static struct bdr_err *stack_walk(struct volumes_scan *s, volumes_dev dev, bool 
         place->outside |= !covered;
         return NULL;
     }
-    BDR_TRY(stack_remember(s, dev));
     place->depth = BDR_MAX(place->depth, depth);
     if (volumes_asked(s, dev, &disk)) {
         place->disks[disk / 64] |= UINT64_C(1) << (disk % 64);
@@ -306,13 +305,20 @@ static struct bdr_err *stack_walk(struct volumes_scan *s, volumes_dev dev, bool 
     }
     parent = volumes_parent(s->host, dev);
     if (parent && parent != dev)
-        return stack_walk(s, parent, covered, depth + 1, place);
+        return stack_under(s, parent, covered, depth + 1, place); /* the disk itself is not what is used */
     if (volumes_attr(s->host, dev, "loop/backing_file", file, sizeof(file)))
         return stack_loop(s, file, covered, depth + 1, place);
     BDR_TRY(stack_slaves(s, dev, covered, depth + 1, place, &any));
     if (!any)
         place->outside |= !covered;
     return NULL;
+}
+
+static struct bdr_err *stack_walk(struct volumes_scan *s, volumes_dev dev, bool covered, unsigned depth,
+                                  struct volumes_place *place)
+{
+    BDR_TRY(stack_remember(s, dev));
+    return stack_under(s, dev, covered, depth, place);
 }
 
 /* The folder of the btrfs that `dev` belongs to. */
