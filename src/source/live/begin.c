@@ -2,7 +2,6 @@
 /* begin.c - what a moment needs before the first pass: what lies on the disks, a freezer, the first cut. */
 #include "bdr/clock.h"
 #include "bdr/log.h"
-#include "bdr/priority.h"
 #include "disk.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,6 +29,7 @@ struct bdr_err *live_doubt(struct live_disk *d, struct bdr_err *err)
     if (!d->stale[0])
         bdr_err_text(err, d->stale, sizeof(d->stale));
     d->counted = false;
+    d->doubted = true;
     bdr_err_drop(err, "a full pass follows, with this as its reason");
     return NULL;
 }
@@ -42,53 +42,6 @@ bool live_doubted(const struct live_moment *m)
             return true;
     }
     return false;
-}
-
-static struct bdr_err *begin_scan(struct live_moment *m)
-{
-    BDR_AUTO(mem) const char **paths = calloc(m->n, sizeof(*paths));
-
-    BDR_NOMEM_IF_NULL(paths);
-    for (size_t i = 0; i < m->n; i++) {
-        if (!m->disk[i])
-            BDR_FAIL(BDR_INVAL, 0, "a disk of the moment was closed before it began");
-        paths[i] = m->disk[i]->path;
-    }
-    return bdr_volumes_scan(paths, m->n, &m->vol);
-}
-
-/* The freezer holds all that can be written; what is mounted read-only stands still by itself. */
-static struct bdr_err *begin_freezer(struct live_moment *m)
-{
-    BDR_AUTO(mem) const char **mounts = calloc(m->vol->fs_n + 1, sizeof(*mounts));
-    struct bdr_err *err;
-    char text[160];
-
-    m->frozen_fs = calloc(m->vol->fs_n + 1, sizeof(*m->frozen_fs));
-    m->state = calloc(m->vol->fs_n + 1, sizeof(*m->state));
-    if (!mounts || !m->frozen_fs || !m->state)
-        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
-    for (size_t i = 0; i < m->vol->fs_n; i++) {
-        const struct bdr_volume_fs *fs = &m->vol->fs[i];
-
-        if (fs->outside)
-            live_note(m, "%s at %s lies partly on disks that are not in this point", fs->type, fs->mount);
-        if (fs->read_only)
-            continue;
-        m->frozen_fs[m->mounts] = i;
-        mounts[m->mounts++] = fs->mount;
-    }
-    if (!m->mounts)
-        return NULL;
-    bdr_os_hurry(); /* whoever watches over a freeze must not wait its turn */
-    err = bdr_freezer_start(mounts, m->mounts, &m->freezer);
-    bdr_os_idle_again();
-    if (err && (err->code == BDR_CANCELLED || err->code == BDR_NOMEM))
-        return err;
-    if (err)
-        live_note(m, "the file systems can't be held still: %s", bdr_err_text(err, text, sizeof(text)));
-    bdr_err_drop(err, "a point of less consistency is better than none; it says so");
-    return NULL;
 }
 
 /* Counts to audit against, if an instant is found at which nothing is under way. */
@@ -157,8 +110,7 @@ struct bdr_err *live_begin(struct live_moment *m)
     if (m->begun)
         return NULL;
     BDR_TRY(bdr_cancel_check(m->opt.cancel));
-    BDR_TRY(begin_scan(m));
-    BDR_TRY(begin_freezer(m));
+    BDR_TRY(live_mounts_find(m));
     BDR_TRY(live_sync(m)); /* so that pass 0 reads what would else come with the passes after it */
     BDR_TRY(live_cut(m));
     m->begun = true;

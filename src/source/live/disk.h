@@ -38,6 +38,7 @@ struct live_disk {
     bool counted;          /* `counts` were taken while nothing was in flight */
     struct bdr_track_counts counts;
     struct live_counts kernel; /* when the running pass began: for disks without a tracker */
+    bool doubted;          /* it is the tracker that `stale` is about */
     unsigned missed;           /* times the counts did not fit */
     bool discards_lie;         /* what was discarded does not read as zeros: it is read */
     char *token;               /* owned; of the moment */
@@ -82,6 +83,10 @@ extern const struct bdr_moment_driver live_moment_driver;
 bdr_ret live_begin(struct live_moment *m);
 /* The tracker's numbers of the next pass begin here; returns when what was under way has reached the disks. */
 bdr_ret live_cut(struct live_moment *m);
+/* Looks for volumes and starts a freezer; again when there are others by now. STALE is for disks whose swap areas went. */
+bdr_ret live_mounts_find(struct live_moment *m);
+bdr_ret live_mounts_again(struct live_moment *m);
+void live_mounts_end(struct live_moment *m);
 /* Syncs the file systems. What goes wrong with that is noted. */
 bdr_ret live_sync(struct live_moment *m);
 /*

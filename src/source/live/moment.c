@@ -102,7 +102,9 @@ static struct bdr_err *moment_doubt(struct live_moment *m)
         if (!d->stale[0] || !d->track)
             continue;
         BDR_LOG(WARN, "source.live.doubt", F_STR("disk", d->path), F_STR("why", d->stale));
-        BDR_TRY(moment_renew(d));
+        if (d->doubted)
+            BDR_TRY(moment_renew(d));
+        d->doubted = false;
     }
     return NULL;
 }
@@ -231,6 +233,7 @@ static struct bdr_err *moment_next(struct bdr_moment *base, enum bdr_moment_step
     BDR_TRY(live_begin(m));
     moment_measure(m);
     m->report.passes++;
+    BDR_TRY(live_mounts_again(m));
     BDR_TRY(live_sync(m));
     BDR_TRY(moment_try(m, &outcome));
     m->rounds = true;
@@ -253,8 +256,6 @@ static void moment_report(struct bdr_moment *base, struct bdr_moment_report *out
     struct live_moment *m = (struct live_moment *)base;
 
     *out = m->report;
-    if (!strcmp(out->consistency, "filesystem") && !m->opt.pre_freeze)
-        out->note[0] = 0;
 }
 
 static void moment_close(struct bdr_moment *base)
@@ -266,11 +267,8 @@ static void moment_close(struct bdr_moment *base)
         d->m = NULL; /* the disks may be closed later, but not read */
     }
     live_throttle_end(m);
-    bdr_freezer_end(m->freezer);
-    bdr_volumes_free(m->vol);
+    live_mounts_end(m);
     live_capture_free(&m->capture);
-    free(m->frozen_fs);
-    free(m->state);
     free((char *)(uintptr_t)m->opt.pre_freeze);
     free((char *)(uintptr_t)m->opt.post_freeze);
     free(m);

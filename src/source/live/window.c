@@ -89,6 +89,7 @@ static struct bdr_err *window_audit(struct live_disk *d, bool quiet, bool *out_d
         return NULL;
     d->counts = now; /* whatever was wrong, they begin anew here */
     d->counted = quiet;
+    d->doubted = true;
     *out_doubt = true;
     return NULL;
 }

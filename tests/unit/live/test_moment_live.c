@@ -419,6 +419,58 @@ static void test_moment__swap__is_zeros_in_every_pass(void **state)
     done(&s);
 }
 
+/* The first pass may take hours. */
+static void remounts(const char *when)
+{
+    busy(when);
+    if (!strcmp(when, "pass") && world.fs_n == 1) {
+        world.fs_n = 2;
+        world.swap_len = 0;
+    }
+}
+
+static void test_moment__mounts_and_swap_change_meanwhile__are_seen(void **state)
+{
+    struct shot s;
+
+    (void)state;
+    world.writer = remounts;
+    world.swap_off = 30 * GRANULE;
+    world.swap_len = 4 * GRANULE;
+    for (unsigned g = 30; g < 34; g++)
+        world_write(g);
+    OK(shoot(&(struct bdr_live_options){0}, false, &s));
+    assert_string_equal(s.report.consistency, "filesystem");
+    assert_int_equal(s.report.filesystems, 2);
+    assert_int_equal(s.fulls, 1); /* what was swap is content now */
+    assert_int_equal(world.starts, 0);
+    is_moment();
+    done(&s);
+}
+
+static void test_counts__files_of_old_and_odd_kernels(void **state)
+{
+    struct live_counts c;
+    char path[128];
+    FILE *f;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/dev/block/1:2/stat", world.dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("1 2 3 4 5 6 70 8 9 10 11\n", f); /* before 4.18 */
+    fclose(f);
+    OK(live_counts_read(world.dir, 1, 2, &c));
+    assert_int_equal(c.written, 70);
+    assert_int_equal(c.flying, 0);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("1 2 three\n", f);
+    fclose(f);
+    FAILS(UNSUPPORTED, "not as it should be", live_counts_read(world.dir, 1, 2, &c));
+    FAILS(NOTFOUND, "", live_counts_read(world.dir, 9, 9, &c));
+}
+
 static void lies(const char *when)
 {
     if (!strcmp(when, "frozen"))
@@ -603,6 +655,8 @@ int main(void)
         T(test_moment__scripts__application_only_when_they_say_yes),
         T(test_moment__throttle__tried_before_settling_for_less),
         T(test_moment__swap__is_zeros_in_every_pass),
+        T(test_moment__mounts_and_swap_change_meanwhile__are_seen),
+        T(test_counts__files_of_old_and_odd_kernels),
         T(test_moment__discards_that_keep_their_data__are_read),
         T(test_moment__cancelled_while_frozen__thaws),
         T(test_moment__token__says_what_changed_since),

@@ -251,6 +251,7 @@ struct bdr_err *bdr_freezer_start(const char *const *mounts, size_t n, struct bd
 {
     (void)mounts;
     assert_int_equal(n, world.fs_n);
+    world.held = (unsigned)n;
     *out = calloc(1, sizeof(**out));
     world.started = true;
     return NULL;
@@ -277,6 +278,7 @@ struct bdr_err *bdr_freezer_freeze(struct bdr_freezer *f, uint32_t budget_ms, en
         BDR_FAIL(BDR_BUSY, 0, "somebody else froze /mnt");
     if (world.freezes <= world.timeouts)
         BDR_FAIL(BDR_TIMEOUT, 0, "freezing /mnt took the whole budget");
+    assert_int_equal(world.held, world.fs_n); /* nothing is forgotten */
     for (size_t i = 0; i < world.fs_n; i++)
         out_states[i] = world.unfreezable ? BDR_FREEZE_UNSUPPORTED : BDR_FREEZE_YES;
     world.frozen = true;

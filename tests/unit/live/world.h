@@ -27,6 +27,7 @@ struct world {
     size_t fs_n;
     bool raw, unfreezable;
     uint64_t swap_off, swap_len;
+    unsigned held; /* mounts of the freezer that runs */
     /* the freezer */
     bool frozen, started;
     unsigned freezes, timeouts; /* the first `timeouts` freezes take too long */
