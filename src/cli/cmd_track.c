@@ -30,8 +30,9 @@ static struct bdr_err *status_add(struct bdr_table *t, const struct bdr_track_st
     return bdr_table_add(t, (const struct bdr_cell[]){
                                 disk, BDR_CELL_U64(s->major), BDR_CELL_U64(s->minor), BDR_CELL_U64(s->size_bytes),
                                 BDR_CELL_U64(s->map_bytes), BDR_CELL_TIME((int64_t)s->started_ms), BDR_CELL_U64(s->seq),
-                                BDR_CELL_U64(s->writes), BDR_CELL_U64(s->written_bytes), BDR_CELL_U64(s->discarded_bytes),
-                                BDR_CELL_U64(s->passthrough), BDR_CELL_U64(s->changed_bytes), BDR_CELL_U64(s->queue_only), json ? trouble : remark});
+                                BDR_CELL_U64(s->writes), BDR_CELL_U64(s->written_bytes),
+                                BDR_CELL_U64(s->discarded_bytes), BDR_CELL_U64(s->passthrough),
+                                BDR_CELL_U64(s->changed_bytes), BDR_CELL_U64(s->queue_only), json ? trouble : remark});
 }
 
 static struct bdr_err *status_run(void *raw, struct bdr_cli *cli)
@@ -133,32 +134,53 @@ static struct bdr_err *stop_run(void *raw, struct bdr_cli *cli)
 /* ---- tables ---- */
 
 static const struct bdr_arg start_rows[] = {
-    {.name = "DISK", .need = BDR_ARG_MANY, BDR_LIST(struct disks_args, disks), .path = true,
+    {.name = "DISK",
+     .need = BDR_ARG_MANY,
+     BDR_LIST(struct disks_args, disks),
+     .path = true,
      .help = "A whole disk (/dev/vda), or `all` for every fixed disk of this machine."},
     {0},
 };
 static const struct bdr_arg stop_rows[] = {
-    {.name = "DISK", .need = BDR_ARG_ANY, BDR_LIST(struct disks_args, disks), .path = true, .help = "A tracked disk; none: all of them."},
+    {.name = "DISK",
+     .need = BDR_ARG_ANY,
+     BDR_LIST(struct disks_args, disks),
+     .path = true,
+     .help = "A tracked disk; none: all of them."},
     {0},
 };
-static const struct bdr_cmd track_status = {
-    .name = "status", .summary = "show what is tracked and what changed",
-    .help = "CHANGED counts from the last recovery point, or from SINCE when there is none. TROUBLE says why the next backup "
-            "will compare the whole disk.",
-    .examples = "bdr track status\nbdr track status --json | jq '.[].changed_bytes'\n",
-    .args_size = sizeof(struct status_args), .run = status_run, .hints = track_hints};
+static const struct bdr_cmd track_status = {.name = "status",
+                                            .summary = "show what is tracked and what changed",
+                                            .help = "CHANGED counts from the last recovery point, or from SINCE when "
+                                                    "there is none. TROUBLE says why the next backup "
+                                                    "will compare the whole disk.",
+                                            .examples =
+                                                "bdr track status\nbdr track status --json | jq '.[].changed_bytes'\n",
+                                            .args_size = sizeof(struct status_args),
+                                            .run = status_run,
+                                            .hints = track_hints};
 static const struct bdr_cmd track_start = {
-    .name = "start", .summary = "start tracking disks",
-    .help = "From now until the machine is started anew the kernel remembers which 64 KiB of a disk are written; backups then "
-            "read only those. A live backup starts this by itself: use the command to know of changes before the first one. "
+    .name = "start",
+    .summary = "start tracking disks",
+    .help = "From now until the machine is started anew the kernel remembers which 64 KiB of a disk are written; "
+            "backups then "
+            "read only those. A live backup starts this by itself: use the command to know of changes before the first "
+            "one. "
             "Takes 16 MiB of memory for each TiB, no process, and needs Linux 5.11 with type information (BTF).",
     .examples = "bdr track start /dev/vda\nbdr track start all\n",
-    .args = start_rows, .args_size = sizeof(struct disks_args), .run = start_run, .hints = track_hints};
+    .args = start_rows,
+    .args_size = sizeof(struct disks_args),
+    .run = start_run,
+    .hints = track_hints};
 static const struct bdr_cmd track_stop = {
-    .name = "stop", .summary = "stop tracking disks",
+    .name = "stop",
+    .summary = "stop tracking disks",
     .help = "Frees the memory. Recovery points are not touched; the next backup compares the whole disk.",
     .examples = "bdr track stop\n",
-    .args = stop_rows, .args_size = sizeof(struct disks_args), .run = stop_run, .hints = track_hints};
+    .args = stop_rows,
+    .args_size = sizeof(struct disks_args),
+    .run = stop_run,
+    .hints = track_hints};
 static const struct bdr_cmd *const track_subs[] = {&track_status, &track_start, &track_stop, NULL};
 
 const struct bdr_cmd bdr_cmd_track = {

@@ -345,7 +345,7 @@ static struct bdr_err *track_row_map(uint32_t id, struct bdr_track_status *s)
     s->discarded_bytes = sum.discard_sectors * 512;
     s->passthrough = sum.passthrough;
     for (unsigned i = 0; i < CBT_KEPT; i++)
-        since = BDR_MAX(since, h->kept[i].seq);
+        since = BDR_MAX(since, h->kept[i]);
     s->changed_bytes = track_changed(m, since, &damaged);
     snprintf(s->trouble, sizeof(s->trouble), "%.*s", (int)sizeof(h->trouble), h->trouble);
     if (damaged)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* track_gen.c - generations: ending one, asking what changed after one. Source: docs/drivers/live.md#generations */
+/* track_gen.c - generations: ending one, asking what changed after one. Source: docs/drivers/live-track.md#generations */
 #include "bdr/clock.h"
 #include "track_priv.h"
 #include <string.h>
@@ -60,7 +60,7 @@ struct bdr_err *bdr_track_keep(struct bdr_track *t, uint64_t seq)
     BDR_TRY(track_fresh(t, true));
     if (!seq || seq > track_names_seq(t->map->head))
         BDR_FAIL(BDR_INVAL, 0, "generation %llu is none of %s", (unsigned long long)seq, t->disk.name);
-    track_names_keep(t->map->head, seq, bdr_clock_mono_ms());
+    track_names_keep(t->map->head, seq);
     memset(t->map->head->trouble, 0, sizeof(t->map->head->trouble)); /* it was about what came before this point */
     return NULL;
 }
@@ -106,11 +106,11 @@ static void gen_look(struct gen_look *k, uint64_t at, uint64_t n)
             k->epoch = epoch;
         }
         for (uint64_t i = 0; i < n; i += 8) { /* maps end on a whole element */
-            uint64_t eight = __atomic_load_n((uint64_t *)(void *)(k->map->marks + at + i), __ATOMIC_RELAXED);
+            /* acquire: the epoch is read again after the marks */
+            uint64_t eight = __atomic_load_n((uint64_t *)(void *)(k->map->marks + at + i), __ATOMIC_ACQUIRE);
 
             memcpy(k->marks + i, &eight, sizeof(eight));
         }
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
         if (TRACK_LOAD(&h->epoch) == epoch)
             return;
     }

@@ -62,7 +62,7 @@ static unsigned names_sorted(const struct track_head *h, uint8_t out[CBT_NAMES])
 static bool names_needed(const struct track_head *h, uint64_t a, uint64_t b)
 {
     for (unsigned i = 0; i < CBT_KEPT; i++)
-        if (h->kept[i].seq >= a && h->kept[i].seq < b)
+        if (h->kept[i] >= a && h->kept[i] < b)
             return true;
     return false;
 }
@@ -109,28 +109,28 @@ void track_names_merge(struct track_head *h, uint8_t *marks, uint64_t granules)
  * before, so it reads what changed between the two again. Measured against what changed since, that is the distance to
  * the one before through the age: old points end up far apart and young ones close together.
  */
-void track_names_keep(struct track_head *h, uint64_t seq, uint64_t mono_ms)
+void track_names_keep(struct track_head *h, uint64_t seq)
 {
-    struct track_kept all[CBT_KEPT + 1];
+    uint64_t all[CBT_KEPT + 1];
     unsigned n = 0, drop = 0;
     double least = 0;
 
     for (unsigned i = 0; i < CBT_KEPT; i++) {
-        if (h->kept[i].seq == seq)
+        if (h->kept[i] == seq)
             return;
-        if (h->kept[i].seq)
+        if (h->kept[i])
             all[n++] = h->kept[i];
     }
-    all[n++] = (struct track_kept){seq, mono_ms};
-    for (unsigned i = n - 1; i > 0 && all[i - 1].seq > all[i].seq; i--) {
-        struct track_kept t = all[i];
+    all[n++] = seq;
+    for (unsigned i = n - 1; i > 0 && all[i - 1] > all[i]; i--) {
+        uint64_t t = all[i];
 
         all[i] = all[i - 1];
         all[i - 1] = t;
     }
     if (n > CBT_KEPT) {
         for (unsigned i = 1; i + 1 < n; i++) { /* neither the oldest nor the newest */
-            double gap = (double)(all[i].seq - all[i - 1].seq), age = (double)(all[n - 1].seq - all[i].seq) + 1;
+            double gap = (double)(all[i] - all[i - 1]), age = (double)(all[n - 1] - all[i]) + 1;
 
             if (!drop || gap / age < least) {
                 least = gap / age;

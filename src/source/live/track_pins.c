@@ -198,7 +198,7 @@ struct bdr_err *track_pins_barrier(void)
     BDR_AUTO(fd) int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bdr_barrier", 4, 8, 1, NULL);
     BDR_AUTO(fd) int outer = -1;
     uint32_t zero = 0;
-    LIBBPF_OPTS(bpf_map_create_opts, opts);
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = 0);
 
     opts.inner_map_fd = (uint32_t)inner;
     if (inner >= 0)
@@ -402,7 +402,7 @@ static struct bdr_err *pins_table_make(int *out_fd)
     BDR_AUTO(fd) int inner = -1, fd = -1;
     char path[PINS_PATH];
     LIBBPF_OPTS(bpf_map_create_opts, inner_opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-    LIBBPF_OPTS(bpf_map_create_opts, opts);
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = 0);
 
     BDR_TRY(pins_path(path, "disks", ""));
     inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "bdr_cbt_disk", 4, CBT_ELEM_BYTES, CBT_MARK_ELEM, &inner_opts);

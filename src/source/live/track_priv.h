@@ -49,9 +49,6 @@ enum track_state {
     TRACK_MOVED = 2,   /* a larger map is in use instead */
     TRACK_ENDED = 4,
 };
-struct track_kept {
-    uint64_t seq, mono_ms;
-};
 struct track_head {
     struct cbt_head cbt;
     uint64_t instance; /* of this tracking: another one knows nothing of what was before */
@@ -60,8 +57,8 @@ struct track_head {
     uint64_t check; /* over what is above except gen and state */
     uint64_t epoch; /* grows whenever a name gets another meaning */
     uint64_t started_ms;
-    uint64_t names[CBT_NAMES];        /* name -> seq; 0: free, no mark has it. names[gen] is the greatest. */
-    struct track_kept kept[CBT_KEPT]; /* by seq; seq 0 is empty */
+    uint64_t names[CBT_NAMES]; /* name -> seq; 0: free, no mark has it. names[gen] is the greatest. */
+    uint64_t kept[CBT_KEPT];   /* numbers of points, in order; 0 is empty */
     char trouble[160];
 };
 _Static_assert(sizeof(struct track_head) <= CBT_COUNT_ELEM * CBT_ELEM_BYTES, "the header has one page");
@@ -85,7 +82,7 @@ uint32_t track_names_free(const struct track_head *h);
  */
 void track_names_merge(struct track_head *h, uint8_t *marks, uint64_t granules);
 /* Remembers a boundary; when there is no room, the one that costs least to forget is forgotten. */
-void track_names_keep(struct track_head *h, uint64_t seq, uint64_t mono_ms);
+void track_names_keep(struct track_head *h, uint64_t seq);
 /* What a mark means to somebody who knows everything up to `seq`. lut[mark]: 0 nothing, else TRACK_DATA or TRACK_ZERO.
  */
 enum { TRACK_DATA = 1, TRACK_ZERO = 2 };

@@ -123,7 +123,7 @@ void loopdisk_end(struct loopdisk *d)
 void loopdisk_write(const struct loopdisk *d, uint64_t off, uint64_t len)
 {
     static uint64_t word = 88172645463325252u;
-    uint64_t *buf = aligned_alloc(4096, (size_t)len);
+    uint64_t *buf = aligned_alloc(4096, (size_t)(len + 4095) / 4096 * 4096);
 
     assert_non_null(buf);
     for (uint64_t i = 0; i < len / 8; i++) {

@@ -3,7 +3,7 @@
  * cbt.bpf.c - the two programs that mark what is written, in the kernel, for as long as their links are pinned.
  *
  * block_bio_queue sees every write before it begins, block_rq_complete when it is done: a pass that reads in between
- * finds it again. Both are needed; see docs/drivers/live.md#hooks. Both tell whole disks and absolute sectors, also for
+ * finds it again. Both are needed; see docs/drivers/live-track.md#hooks. Both tell whole disks and absolute sectors, also for
  * I/O through partitions. The argument lists are those of Linux 5.11 and later.
  * Marks are stored with plain byte stores: losing a race means that two stores met, and either is right.
  */
@@ -90,7 +90,7 @@ struct {
     __array(values, struct disk_map);
 } disks SEC(".maps");
 
-/* Tests: completions of writes are lost, as they are on some kernels (docs/drivers/live.md#hooks). */
+/* Tests: completions of writes are lost, as they are on some kernels (docs/drivers/live-track.md#hooks). */
 const volatile __u32 cbt_lose_completions = 0;
 
 /* Stores `value` into marks [from, to) of one element. Global: verified once, for all numbers. */

@@ -9,7 +9,7 @@
  *     name | PENDING  a discard of all of it is on the way; counts as written
  *     name | ZERO     a discard of all of it succeeded and nothing was written since
  * There are no coarser levels: a bio is at most 4 GiB (bi_size has 32 bits), which is 65,536 marks, and those are
- * stored one by one. So no two bytes ever tell different things about one granule. Source: docs/drivers/live.md#marks
+ * stored one by one. So no two bytes ever tell different things about one granule. Source: docs/drivers/live-track.md#marks
  */
 #pragma once
 
