@@ -19,6 +19,8 @@ struct bdr_key {
 bdr_ret cert_info_of(X509 *x, struct bdr_cert_info *out);
 /* The first certificate of PEM or DER; owned by the caller. NULL when there is none. */
 X509 *cert_read(const void *data, size_t len);
+/* Bytes (that need not end with NUL) as text of our own. */
+char *cert_text(const void *data, size_t len);
 /* The BIO's content as text; caller frees. Takes the BIO. */
 bdr_ret cert_bio_text(BIO *bio, char **out);
 

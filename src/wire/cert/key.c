@@ -73,12 +73,21 @@ struct bdr_err *bdr_key_load(const char *path, struct bdr_key **out)
     return NULL;
 }
 
+char *cert_text(const void *data, size_t len)
+{
+    char *text = calloc(1, len + 1);
+
+    if (text && len)
+        memcpy(text, data, len);
+    return text;
+}
+
 struct bdr_err *cert_bio_text(BIO *bio, char **out)
 {
     char *data = NULL;
     long len = BIO_get_mem_data(bio, &data);
 
-    *out = strndup(data ? data : "", len > 0 ? (size_t)len : 0);
+    *out = cert_text(data, len > 0 ? (size_t)len : 0);
     BDR_NOMEM_IF_NULL(*out);
     return NULL;
 }

@@ -107,7 +107,7 @@ static void names_read(X509 *x, struct bdr_cert_info *info)
         if (n->type != GEN_URI)
             continue;
         uri = n->d.uniformResourceIdentifier;
-        text = strndup((const char *)ASN1_STRING_get0_data(uri), (size_t)ASN1_STRING_length(uri));
+        text = cert_text(ASN1_STRING_get0_data(uri), (size_t)ASN1_STRING_length(uri));
         /* a NUL inside would make two readers see two names */
         if (text && strlen(text) == (size_t)ASN1_STRING_length(uri) &&
             bdr_machine_uri_read(text, info->machine, info->role))

@@ -26,6 +26,9 @@ struct bdr_err *bdr_trust_new(const char *pem, size_t len, struct bdr_trust **ou
 
         if (!x)
             break;
+        /* Also makes OpenSSL work out now what it would note in the certificate at its first use, by several threads. */
+        if (X509_check_ca(x) != 1)
+            CERT_FAIL(BDR_INVAL, "there is a certificate in it that is no CA's");
         if (!X509_STORE_add_cert(trust->store, x))
             CERT_FAIL(BDR_NOMEM, "taking a CA's certificate");
     }

@@ -25,8 +25,8 @@ static void ca_keep(struct bdr_http_client *c, X509 *ca)
     if (bio && PEM_write_bio_X509(bio, ca)) {
         len = BIO_get_mem_data(bio, &data);
         pthread_mutex_lock(&c->lock);
-        if (!c->ca_pem)
-            c->ca_pem = strndup(data, (size_t)len);
+        if (!c->ca_pem && (c->ca_pem = calloc(1, (size_t)len + 1)) != NULL)
+            memcpy(c->ca_pem, data, (size_t)len);
         pthread_mutex_unlock(&c->lock);
     }
     BIO_free(bio);

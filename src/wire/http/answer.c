@@ -142,7 +142,11 @@ enum MHD_Result http_answer_queue(struct bdr_req *req)
     if (a->kind == ANSWER_FILE)
         req->answered_bytes = a->file_len;
     /* a request that was suspended is resumed by the loop before it gets here */
+    /* The library calls http_stream_read with the answer's own mutex held, and that takes req.lock: never the other
+     * way. */
+    pthread_mutex_unlock(&req->lock);
     rc = MHD_queue_response(req->mhd, a->status, r);
     MHD_destroy_response(r);
+    pthread_mutex_lock(&req->lock);
     return rc;
 }

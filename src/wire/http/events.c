@@ -25,7 +25,8 @@ struct bdr_err *bdr_req_events(struct bdr_req *req, struct bdr_events **out)
     req->events_open = true;
     req->events_last_ms = bdr_clock_mono_ms();
     bdr_buf_put(&req->events, ":\n\n", 3); /* the client sees at once that it is connected */
-    atomic_fetch_add(&req->server->events, 1);
+    if (!req->gone)
+        atomic_fetch_add(&req->server->events, 1); /* the loop counts down when it ends */
     http_answer_ready(req);
     pthread_mutex_unlock(&req->lock);
     *out = BDR_STEAL(ev);

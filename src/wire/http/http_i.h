@@ -108,7 +108,7 @@ struct bdr_req {
     uint64_t begun_ns;
 
     /* the handler's */
-    const char *who_name;
+    const char *who_name; /* written under lock: the log reads it */
     void *who;
     void *app_data;      /* the app's */
     const char *refusal; /* public text of a bdr_req_refuse */

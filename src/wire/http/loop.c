@@ -226,15 +226,42 @@ enum MHD_Result http_access(void *cls, struct MHD_Connection *mhd, const char *u
     return rc;
 }
 
-static void access_log(struct bdr_req *req, bool whole)
+/* What the log says of a request; taken under its lock, because its handler may still run when the client has gone. */
+struct ended {
+    enum answer_kind kind;
+    unsigned status;
+    uint64_t in_bytes, out_bytes;
+    const char *who;
+};
+
+static struct ended req_end(struct bdr_req *req)
+{
+    struct ended e;
+
+    bdr_cancel_set(&req->cancel);
+    pthread_mutex_lock(&req->lock);
+    req->gone = true;
+    req->suspended = false;
+    pthread_cond_broadcast(&req->changed);
+    e = (struct ended){
+        .kind = req->answer.kind,
+        .status = req->answer.status,
+        .in_bytes = req->body_seen,
+        .out_bytes = req->answer.kind == ANSWER_DATA ? req->answer.len : req->answered_bytes,
+        .who = req->who_name ? req->who_name : "",
+    };
+    pthread_mutex_unlock(&req->lock);
+    return e;
+}
+
+static void access_log(const struct bdr_req *req, const struct ended *e, bool whole)
 {
     /* Never the query: filters hold names, and tools put tokens there. */
     BDR_LOG(INFO, "http.request", F_STR("id", req->id), F_STR("method", req->method), F_STR("path", req->path),
-            F_U64("status", req->answer.status), F_U64("ms", (bdr_clock_mono_ns() - req->begun_ns) / 1000000),
-            F_U64("in_bytes", req->body_seen),
-            F_U64("out_bytes", req->answer.kind == ANSWER_DATA ? req->answer.len : req->answered_bytes),
-            F_STR("remote", req->remote), F_STR("machine", req->has_peer ? req->peer.machine : ""),
-            F_STR("who", req->who_name ? req->who_name : ""), F_STR("end", whole ? "whole" : "broken"));
+            F_U64("status", e->status), F_U64("ms", (bdr_clock_mono_ns() - req->begun_ns) / 1000000),
+            F_U64("in_bytes", e->in_bytes), F_U64("out_bytes", e->out_bytes), F_STR("remote", req->remote),
+            F_STR("machine", req->has_peer ? req->peer.machine : ""), F_STR("who", e->who),
+            F_STR("end", whole ? "whole" : "broken"));
 }
 
 void http_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_RequestTerminationCode why)
@@ -242,6 +269,7 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_
     struct bdr_req *req = *ctx;
     struct bdr_http_server *s = ((struct http_listener *)cls)->server;
     struct http_conn *c;
+    struct ended e;
 
     (void)mhd;
     if (!req)
@@ -253,15 +281,10 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_
     pthread_mutex_unlock(&s->lock);
     atomic_store(&c->state, CONN_IDLE);
     http_deadline(c, s->limits.idle_ms);
-    bdr_cancel_set(&req->cancel);
-    pthread_mutex_lock(&req->lock);
-    req->gone = true;
-    req->suspended = false;
-    pthread_cond_broadcast(&req->changed);
-    pthread_mutex_unlock(&req->lock);
-    if (req->answer.kind == ANSWER_EVENTS)
+    e = req_end(req);
+    if (e.kind == ANSWER_EVENTS)
         atomic_fetch_sub(&s->events, 1);
-    access_log(req, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    access_log(req, &e, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     http_req_unref(req);
     pthread_mutex_lock(&s->lock);
     atomic_fetch_sub(&s->running, 1);

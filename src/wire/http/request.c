@@ -241,8 +241,10 @@ const struct bdr_cancel *bdr_req_cancel(const struct bdr_req *req)
 }
 void bdr_req_set_who(struct bdr_req *req, const char *name, void *who)
 {
+    pthread_mutex_lock(&req->lock);
     req->who_name = name;
     req->who = who;
+    pthread_mutex_unlock(&req->lock);
 }
 void *bdr_req_who(const struct bdr_req *req)
 {

@@ -115,9 +115,13 @@ static bool role_listed(const char *roles, const char *role)
 {
     size_t len = strlen(role);
 
-    for (const char *at = roles; len && at; at = strchr(at, '|'), at += at != NULL)
+    for (const char *at = roles; len && at;) {
+        const char *next = strchr(at, '|');
+
         if (!strncmp(at, role, len) && (!at[len] || at[len] == '|'))
             return true;
+        at = next ? next + 1 : NULL;
+    }
     return false;
 }
 

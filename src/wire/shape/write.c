@@ -201,5 +201,8 @@ struct bdr_err *bdr_shape_write(const struct bdr_shape *shape, enum bdr_shape_mo
                                 struct bdr_buf *out)
 {
     BDR_TRY_FOR(object_write(shape, mode, in, out), "writing a %s", shape->name);
-    return bdr_buf_check(out);
+    bdr_buf_u8(out, 0);
+    BDR_TRY(bdr_buf_check(out));
+    out->len--;
+    return NULL;
 }

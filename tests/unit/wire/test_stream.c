@@ -166,7 +166,7 @@ static void test_download__whole_and_right(void **state)
 static void test_download__broken_in_the_middle__is_an_error(void **state)
 {
     BDR_AUTO(http_reply) struct bdr_http_reply reply = {0};
-    const struct bdr_http_call call = {.method = "GET", .path = "/v1/broken", .deadline_ms = 2000};
+    const struct bdr_http_call call = {.method = "GET", .path = "/v1/broken", .deadline_ms = 30000};
 
     (void)state;
     fails(bdr_http_call(c, &call, &reply), BDR_NET);
@@ -221,7 +221,6 @@ static void test_file__ranges_and_etags(void **state)
 struct heard {
     atomic_uint n;
     unsigned stop_at;
-    char last[64];
 };
 
 static bool on_event(void *ctx, const char *event, const char *id, const char *data)
@@ -230,7 +229,7 @@ static bool on_event(void *ctx, const char *event, const char *id, const char *d
 
     assert_string_equal(event, "tick");
     assert_string_equal(id, "7");
-    snprintf(h->last, sizeof(h->last), "%s", data);
+    assert_string_equal(data, "two\nlines");
     return atomic_fetch_add(&h->n, 1) + 1 < h->stop_at;
 }
 
@@ -275,7 +274,6 @@ static void test_events__many_listeners__all_hear_in_order(void **state)
     for (int i = 0; i < 500 && atomic_load(&h.n) < 40; i++)
         usleep(10000);
     assert_int_equal(atomic_load(&h.n), 40);
-    assert_string_equal(h.last, "two\nlines");
     demo_stop(d, 2000);
     assert_null(bdr_pool_join(pool));
 }

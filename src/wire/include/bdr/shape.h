@@ -131,7 +131,7 @@ bdr_ret bdr_shape_read_query(const struct bdr_shape *shape, const struct bdr_pai
 /*
  * Appends the JSON of `in`. RESPONSE: without secrets. REQUEST: with secrets, without read-only fields.
  *
- * Shape:   an absent value (NULL text, `has` false) is left out; bytes that are not UTF-8 become U+FFFD.
+ * Shape:   an absent value (NULL text, `has` false) is left out; a NUL stands behind, not counted; bytes that are not UTF-8 become U+FFFD.
  * Errors:  INTERNAL a required text is NULL, an enum has no such value, a number is past BDR_SHAPE_INT_MAX; NOMEM.
  */
 bdr_ret bdr_shape_write(const struct bdr_shape *shape, enum bdr_shape_mode mode, const void *in, struct bdr_buf *out);
