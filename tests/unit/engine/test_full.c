@@ -159,7 +159,7 @@ static void test_prune__no_room_to_rewrite__says_so(void **state)
     engine_scribble(s.filler, 0, room() > 5 * MIB ? room() - 5 * MIB : 0, 1);
     r = engine_prune(repo);
     assert_int_equal(r.packs_no_room, 0);
-    assert_true(r.packs_rewritten > 1);
+    assert_true(r.packs_rewritten > 0); /* how the blocks lie in packs is up to the threads */
     engine_verify_clean(repo);
     engine_same(repo, s.kept, s.keep);
     bdr_repo_close(repo);
