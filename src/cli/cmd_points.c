@@ -218,7 +218,7 @@ static struct bdr_err *rm_run(void *raw, struct bdr_cli *cli)
             BDR_FAIL(BDR_INVAL, 0, "'%s' is too vague to delete by; give at least 4 digits of the point's id",
                      a->points.items[i]);
         err = bdr_repo_find(repo, a->points.items[i], NULL, &info);
-        if (err && err->code == BDR_NOTFOUND) { /* damaged ones are in no list, but must not stay for ever */
+        if (err && (err->code == BDR_NOTFOUND || err->code == BDR_CORRUPT)) { /* what can't be read must not stay for ever */
             bdr_err_drop(err, "looked for by its name in the store");
             BDR_TRY(bdr_point_remove(repo, a->points.items[i]));
             bdr_out_note(cli->out, "point %.8s, which could not be read, is removed", a->points.items[i]);
