@@ -133,8 +133,13 @@ bdr_ret gw_body_json(struct bdr_req *req, size_t max, json_t **out);
 bdr_ret gw_send_json(struct bdr_req *req, unsigned status, json_t *o); /* takes o */
 /* An error of the repository, as its client must see it. */
 bdr_ret gw_answer_err(struct bdr_req *req, struct bdr_err *err);
-/* "?name=" as a number. */
-bool gw_query_u64(const struct bdr_req *req, const char *name, uint64_t *out);
+struct gw_base_query {
+    uint64_t first, count;
+};
+struct gw_set_query {
+    uint64_t n;
+};
+extern const struct bdr_shape gw_base_query_shape, gw_set_query_shape;
 
 struct bdr_err *gw_blocks_run(struct bdr_req *req, const void *in, void *out);
 struct bdr_err *gw_ask_run(struct bdr_req *req, const void *in, void *out);

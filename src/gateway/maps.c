@@ -14,6 +14,24 @@
 
 #define MAPS_LOOK 4096u /* ids looked up at once */
 
+static const struct bdr_shape_field base_query_fields[] = {
+    {BDR_FIELD(struct gw_base_query, first), .type = BDR_T_U64, .flags = BDR_F_REQUIRED,
+     .help = "The first block.", .help_zh = "第一个数据块。"},
+    {BDR_FIELD(struct gw_base_query, count), .type = BDR_T_U64, .flags = BDR_F_REQUIRED, .min = 1, .max = BDR_WIRE_BASE_IDS,
+     .help = "How many.", .help_zh = "数量。"},
+    {0},
+};
+const struct bdr_shape gw_base_query_shape = {.name = "BaseQuery", .size = sizeof(struct gw_base_query),
+                                              .fields = base_query_fields, .help = "Which ids.", .help_zh = "哪些标识。"};
+static const struct bdr_shape_field set_query_fields[] = {
+    {BDR_FIELD(struct gw_set_query, n), .type = BDR_T_U64, .flags = BDR_F_REQUIRED,
+     .help = "Requests of a map are numbered from 0; the last one may be repeated.",
+     .help_zh = "同一映射的请求从 0 开始编号；最后一个可以重复。"},
+    {0},
+};
+const struct bdr_shape gw_set_query_shape = {.name = "SetQuery", .size = sizeof(struct gw_set_query),
+                                             .fields = set_query_fields, .help = "Which request.", .help_zh = "哪个请求。"};
+
 void gw_map_free(struct gw_map *m)
 {
     if (!m)
@@ -200,7 +218,7 @@ struct bdr_err *gw_map_base_run(struct bdr_req *req, const void *in, void *out)
 {
     BDR_AUTO(gw_session) struct gw_session *s = NULL;
     BDR_AUTO(mem) struct bdr_id *ids = NULL;
-    uint64_t first = 0, count = 0;
+    const struct gw_base_query *q = bdr_req_filter(req);
     struct gw_map *m = NULL;
     struct bdr_err *err = NULL;
 
@@ -212,20 +230,19 @@ struct bdr_err *gw_map_base_run(struct bdr_req *req, const void *in, void *out)
     BDR_TRY(map_take(req, s, &m));
     if (!m)
         return NULL;
-    if (!gw_query_u64(req, "first", &first) || !gw_query_u64(req, "count", &count) || !count ||
-        count > BDR_WIRE_BASE_IDS || first >= m->blocks || count > m->blocks - first) {
+    if (q->first >= m->blocks || q->count > m->blocks - q->first) {
         map_give(s, m);
-        GW_REFUSE(req, 422, BDR_INVAL, "Say first= and count=, 1 to %u, within the disk.", BDR_WIRE_BASE_IDS);
+        GW_REFUSE(req, 422, BDR_INVAL, "The disk has %llu blocks.", (unsigned long long)m->blocks);
     }
-    ids = calloc(count, sizeof(*ids));
+    ids = calloc(q->count, sizeof(*ids));
     if (!ids)
         err = bdr_err_new(BDR_NOMEM, 0, BDR_AT, "reading a map");
     else if (m->has_base)
-        err = bdr_map_ids(s->repo->repo, &m->base, m->levels, first, (uint32_t)count, ids);
+        err = bdr_map_ids(s->repo->repo, &m->base, m->levels, q->first, (uint32_t)q->count, ids);
     map_give(s, m);
     BDR_TRY(gw_answer_err(req, err));
     return bdr_req_answered(req) ? NULL
-                                 : bdr_req_send(req, 200, "application/octet-stream", ids, count * sizeof(*ids));
+                                 : bdr_req_send(req, 200, "application/octet-stream", ids, q->count * sizeof(*ids));
 }
 
 /* ---- runs ---- */
@@ -360,7 +377,7 @@ struct bdr_err *gw_map_set_run(struct bdr_req *req, const void *in, void *out)
     BDR_AUTO(buf) struct bdr_buf body = {0};
     struct setting t = {.body = &body};
     struct bdr_err *err = NULL;
-    uint64_t n = 0, sets;
+    uint64_t n = ((const struct gw_set_query *)bdr_req_filter(req))->n, sets;
 
     (void)in;
     (void)out;
@@ -368,8 +385,6 @@ struct bdr_err *gw_map_set_run(struct bdr_req *req, const void *in, void *out)
     if (!s)
         return NULL;
     BDR_TRY(gw_body(req, BDR_WIRE_SET_BYTES, &body));
-    if (!gw_query_u64(req, "n", &n))
-        GW_REFUSE(req, 422, BDR_INVAL, "Number the requests of a map: n=0, n=1, ...");
     BDR_TRY(map_take(req, s, &t.m));
     if (!t.m)
         return NULL;

@@ -8,6 +8,7 @@
 #include "bdr/osfile.h"
 #include "bdr/point.h"
 #include "gw_i.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

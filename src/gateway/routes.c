@@ -137,24 +137,6 @@ struct bdr_err *gw_body_json(struct bdr_req *req, size_t max, json_t **out)
     return NULL;
 }
 
-bool gw_query_u64(const struct bdr_req *req, const char *name, uint64_t *out)
-{
-    const struct bdr_pair *q;
-    struct bdr_err *err;
-    size_t n = 0;
-
-    q = bdr_req_query(req, &n);
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(q[i].name, name)) {
-            err = bdr_u64_parse(q[i].value, UINT64_MAX, out);
-            if (!err)
-                return true;
-            bdr_err_drop(err, "refused by the caller");
-            return false;
-        }
-    return false;
-}
-
 /* ---- sessions ---- */
 
 static struct bdr_err *session_answer(struct bdr_req *req, const struct gw_session *s)
@@ -237,10 +219,10 @@ static const struct bdr_route gw_rows[] = {
      .help = "Begin a disk's map.", .help_zh = "开始磁盘的映射。"},
     {.method = BDR_DELETE, .path = SESSION "/maps/{map:u64}", .run = gw_map_drop_run, .flags = BDR_R_MACHINE, MACHINE,
      .help = "Give a map up.", .help_zh = "放弃映射。"},
-    {.method = BDR_GET, .path = SESSION "/maps/{map:u64}/base", .run = gw_map_base_run, .flags = BDR_R_MACHINE | BDR_R_STREAM_OUT,
+    {.method = BDR_GET, .path = SESSION "/maps/{map:u64}/base", .run = gw_map_base_run, .query = &gw_base_query_shape, .flags = BDR_R_MACHINE | BDR_R_STREAM_OUT,
      .out_type = BINARY, MACHINE,
      .help = "Ids of the base's blocks.", .help_zh = "基准的数据块标识。"},
-    {.method = BDR_POST, .path = SESSION "/maps/{map:u64}/set", .run = gw_map_set_run, .flags = BDR_R_MACHINE | BDR_R_STREAM_IN,
+    {.method = BDR_POST, .path = SESSION "/maps/{map:u64}/set", .run = gw_map_set_run, .query = &gw_set_query_shape, .flags = BDR_R_MACHINE | BDR_R_STREAM_IN,
      .in_type = BINARY, .body_max_bytes = BDR_WIRE_SET_BYTES, MACHINE,
      .help = "Set runs of blocks.", .help_zh = "设置数据块区段。"},
     {.method = BDR_POST, .path = SESSION "/maps/{map:u64}/finish", .run = gw_map_finish_run, .flags = BDR_R_MACHINE, MACHINE,
