@@ -2,6 +2,7 @@
 /* main.c - the bdr-gateway program: what its command line says, put together. */
 #include "bdr/bytes.h"
 #include "bdr/log.h"
+#include "bdr/priority.h"
 #include "console.h"
 #include "frame/cli.h"
 #include "gateway.h"
@@ -171,5 +172,6 @@ static const struct bdr_app main_app = {.name = "bdr-gateway", .version = OPENBD
 
 int main(int argc, char **argv)
 {
+    bdr_os_thrifty();
     return bdr_cli_main(&main_app, argc, argv);
 }
