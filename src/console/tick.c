@@ -6,6 +6,7 @@
 #include "bdr/pool.h"
 #include "db/statements.h"
 #include "jobs/jobs.h"
+#include "revoked.h"
 
 #define TICKS_MAX 32
 
@@ -43,6 +44,7 @@ static struct bdr_err *tick_clean(struct bdr_console *c, int64_t now_ms)
 
 const struct bdr_tick bdr_ticks[] = {
     {"leases", 5000, tick_leases},
+    {"revoked", 2000, bdr_revoked_learn},
     {"clean", 600000, tick_clean},
     {.name = NULL},
 };
