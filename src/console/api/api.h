@@ -62,4 +62,5 @@ const char *api_text(struct bdr_req *req, const char *text);
 
 /* ---- the tables ---- */
 extern const struct bdr_route_table api_session_table, api_health_table;
+extern const struct bdr_route_table api_alarms_table, api_channels_table, api_metrics_table, api_watch_table;
 extern const struct bdr_route_table *const api_tables[]; /* NULL-ended */

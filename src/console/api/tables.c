@@ -5,5 +5,9 @@
 const struct bdr_route_table *const api_tables[] = {
     &api_health_table,
     &api_session_table,
+    &api_alarms_table,
+    &api_channels_table,
+    &api_metrics_table,
+    &api_watch_table,
     NULL,
 };
