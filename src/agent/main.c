@@ -8,6 +8,7 @@
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/service.h"
+#include "bdr/track.h"
 #include "speaker.h"
 #include <errno.h>
 #include <signal.h>
@@ -182,6 +183,10 @@ static bool agent_more(const char *command, const struct bdr_prog_options *opt, 
     BDR_AUTO(mem) char *text = NULL;
 
     (void)cancel;
+    if (!strcmp(command, "untrack")) {
+        *out_err = bdr_track_stop(NULL);
+        return true;
+    }
     if (strcmp(command, "inventory"))
         return false;
     *out_err = agent_inventory(opt->disks, &text);
@@ -199,7 +204,8 @@ int main(int argc, char **argv)
         .kind = BDR_MACHINE_AGENT,
         .run = agent_run,
         .more = agent_more,
-        .more_help = "  inventory       what would be told of this machine, as JSON\n",
+        .more_help = "  inventory       what would be told of this machine, as JSON\n"
+                     "  untrack         take what tracks changed blocks out of the kernel\n",
     };
 
     return bdr_prog_main(&prog, argc, argv);
