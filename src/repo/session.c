@@ -264,8 +264,8 @@ struct bdr_err *bdr_session_begin(struct bdr_repo *repo, const struct bdr_sessio
         BDR_FAIL(BDR_READONLY, 0, "%s is opened for reading only", bdr_repo_url(repo));
     if (opt->compress)
         BDR_TRY(bdr_codec_parse(opt->compress, &s->codec, &s->level));
-    if (!slots) /* a remote store answers late: more packs at once hide that, each costs a part's buffer */
-        slots = bdr_store_path(repo->store) ? bdr_cpu_count() : BDR_MAX(bdr_cpu_count(), 4u);
+    if (!slots) /* some wait for the store while as many as there are CPUs compress; each costs a buffer of 1 MiB or a part */
+        slots = bdr_cpu_count() + 2;
     s->slots_max[BDR_PACK_DATA] = slots;
     s->slots_max[BDR_PACK_NODE] = 1;
     BDR_TRY(bdr_idset_new(&s->pending));
