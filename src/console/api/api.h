@@ -61,5 +61,5 @@ const char *api_text(struct bdr_req *req, const char *text);
 /* 0 (never, unknown) is left out of the answer when the field has `has`. */
 
 /* ---- the tables ---- */
-extern const struct bdr_route_table api_session_table, api_health_table;
+extern const struct bdr_route_table api_session_table, api_health_table, api_web_table;
 extern const struct bdr_route_table *const api_tables[]; /* NULL-ended */

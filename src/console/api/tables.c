@@ -5,5 +5,6 @@
 const struct bdr_route_table *const api_tables[] = {
     &api_health_table,
     &api_session_table,
+    &api_web_table, /* last: whatever is none of the above */
     NULL,
 };
