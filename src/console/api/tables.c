@@ -12,5 +12,11 @@ const struct bdr_route_table *const api_tables[] = {
     &api_machine_job_table,
     &api_machine_scan_table,
     &api_machine_gateway_table,
+    &api_enrolments_table,
+    &api_accounts_table,
+    &api_own_table,
+    &api_audit_table,
+    &api_setup_table,
+    &api_certificates_table,
     NULL,
 };
