@@ -43,7 +43,8 @@ struct bdr_console {
     struct bdr_hub *hub;
     struct bdr_revoked *revoked;
     struct bdr_packages *packages;
-    struct bdr_cancel stop; /* set by stop: every wait looks at it */
+    struct bdr_cancel stop;       /* set by stop: every wait looks at it */
+    struct bdr_cancel ticks_stop; /* set first: what happens by itself ends before requests do */
     /* private to console.c */
     struct bdr_router *router, *http_router;
     struct bdr_http_server *server, *http_server;

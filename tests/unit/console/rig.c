@@ -34,12 +34,14 @@ static int rig_up(void **state, int (*bed_up)(void **state))
     }
     check_ok(bdr_arena_new(&r->arena));
     snprintf(packages, sizeof(packages), "%s/packages", r->bed->dir);
+    snprintf(r->web, sizeof(r->web), "%s/web", r->bed->dir);
     check_ok(bdr_console_start(&(struct bdr_console_config){.folder = r->bed->dir,
                                                             .db = r->bed->where,
                                                             .address = "127.0.0.1",
                                                             .port = BDR_ANY_PORT,
                                                             .http_port = BDR_ANY_PORT,
                                                             .packages = packages,
+                                                            .web = r->web,
                                                             .no_ticks = true},
                                &r->console));
     snprintf(base, sizeof(base), "https://127.0.0.1:%u", bdr_console_port(r->console));

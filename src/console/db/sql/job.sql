@@ -48,10 +48,10 @@ WITH mine AS (
     SELECT b.platform_id, EXISTS (
         SELECT 1 FROM binding o JOIN proxy p ON p.machine_id = o.proxy_id
           JOIN machine_beat mb ON mb.machine_id = o.proxy_id
-         WHERE o.platform_id = b.platform_id AND o.proxy_id <> b.proxy_id AND mb.beat_ms >= :alive_ms
+         WHERE o.platform_id = b.platform_id AND o.proxy_id <> b.proxy_id AND mb.beat_ms >= :alive_ms AND p.drain = 0
            AND (SELECT coalesce(sum(r.disks), 0) FROM job r WHERE r.worker_id = o.proxy_id
                    AND r.state IN ('running', 'pausing', 'cancelling')) * :max < :busy * p.max_disks) AS yields
-      FROM binding b WHERE b.proxy_id = :worker_id)
+      FROM binding b JOIN proxy d ON d.machine_id = b.proxy_id AND d.drain = 0 WHERE b.proxy_id = :worker_id)
 SELECT j.id, j.host_id, j.fence, j.tries, j.moved, j.started_ms FROM job j INDEXED BY job_ready
  WHERE j.state = 'ready' AND j.due_ms <= :now_ms
    AND (j.machine_id = :worker_id OR (j.machine_id IS NULL AND (
