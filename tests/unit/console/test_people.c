@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_people.c - users, what they change about themselves, tokens, the audit log, settings, certificates: and who may not. */
+/* test_people.c - users, what they change about themselves, tokens, the audit log, settings, certificates: and who may
+ * not. */
 #include "auth/login.h"
 #include "auth/totp.h"
 #include "bdr/osfile.h"
@@ -102,10 +103,14 @@ static void test_user__first_password__is_good_for_nothing_but_another(void **st
     json_decref(page_want(r, cookie, 403, "GET", "/v1/ca", NULL));
     json_decref(page_want(r, cookie, 403, "POST", "/v1/tokens", "{\"name\":\"x\",\"scopes\":\"*\"}"));
     json_decref(page_want(r, cookie, 403, "POST", "/v1/session/totp", "{\"password\":\"" FIRST "\"}"));
-    json_decref(page_want(r, cookie, 403, "PUT", "/v1/session/password", "{\"old\":\"wrong wrong\",\"password\":\"" SECOND "\"}"));
-    json_decref(page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"" FIRST "\"}"));
-    json_decref(page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"short\"}"));
-    json_decref(page_want(r, cookie, 204, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"" SECOND "\"}"));
+    json_decref(page_want(r, cookie, 403, "PUT", "/v1/session/password",
+                          "{\"old\":\"wrong wrong\",\"password\":\"" SECOND "\"}"));
+    json_decref(
+        page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"" FIRST "\"}"));
+    json_decref(
+        page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"short\"}"));
+    json_decref(page_want(r, cookie, 204, "PUT", "/v1/session/password",
+                          "{\"old\":\"" FIRST "\",\"password\":\"" SECOND "\"}"));
     json_decref(page_want(r, cookie, 200, "GET", "/v1/ca", NULL));
     assert_int_equal(login(r, "ann", FIRST).what, BDR_LOGIN_WRONG);
 }
@@ -119,10 +124,14 @@ static void test_user__changes__are_checked_audited_and_end_sessions(void **stat
     RIG_OF(state, r);
     id = user_make(r, "bob", "viewer", cookie);
     snprintf(path, sizeof(path), "/v1/users/%lld", (long long)id);
-    json_decref(rig_want(r, r->admin, 409, "POST", "/v1/users", "{\"name\":\"bob\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
-    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users", "{\"name\":\"B o b\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
-    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users", "{\"name\":\"bobby\",\"role\":\"root\",\"password\":\"" FIRST "\"}"));
-    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users", "{\"name\":\"bobby\",\"role\":\"admin\",\"password\":\"short\"}"));
+    json_decref(rig_want(r, r->admin, 409, "POST", "/v1/users",
+                         "{\"name\":\"bob\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
+    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users",
+                         "{\"name\":\"B o b\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
+    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users",
+                         "{\"name\":\"bobby\",\"role\":\"root\",\"password\":\"" FIRST "\"}"));
+    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users",
+                         "{\"name\":\"bobby\",\"role\":\"admin\",\"password\":\"short\"}"));
     v = rig_want(r, r->admin, 200, "PATCH", path, "{\"role\":\"operator\",\"title\":\"Bob B.\"}");
     assert_string_equal(rig_at(v, "/role"), "operator");
     json_decref(v);
@@ -351,7 +360,8 @@ static void test_token__its_scopes__bound_it(void **state)
     json_decref(rig_want(r, token, 403, "GET", "/v1/tokens", NULL));
     /* what would make it more than it is */
     json_decref(rig_want(r, token, 403, "POST", "/v1/tokens", "{\"name\":\"more\",\"scopes\":\"*\"}"));
-    json_decref(rig_want(r, token, 403, "PUT", "/v1/session/password", "{\"old\":\"" SECOND "\",\"password\":\"x y z 1 2 3\"}"));
+    json_decref(rig_want(r, token, 403, "PUT", "/v1/session/password",
+                         "{\"old\":\"" SECOND "\",\"password\":\"x y z 1 2 3\"}"));
     json_decref(rig_want(r, token, 403, "POST", "/v1/session/totp", "{\"password\":\"" SECOND "\"}"));
     json_decref(rig_want(r, token, 403, "POST", "/v1/session/totp/off", "{\"password\":\"" SECOND "\"}"));
     json_decref(rig_want(r, token, 403, "GET", "/v1/sessions", NULL));
@@ -362,7 +372,8 @@ static void test_token__its_scopes__bound_it(void **state)
     json_decref(v);
     json_decref(page_want(r, cookie, 204, "DELETE", path, NULL));
     json_decref(rig_want(r, token, 401, "GET", "/v1/ca", NULL));
-    json_decref(page_want(r, cookie, 201, "POST", "/v1/tokens", "{\"name\":\"look\",\"scopes\":\"*\"}")); /* free again */
+    json_decref(
+        page_want(r, cookie, 201, "POST", "/v1/tokens", "{\"name\":\"look\",\"scopes\":\"*\"}")); /* free again */
 }
 
 /* ---- the audit log, settings, certificates, enrolments ---- */
@@ -544,7 +555,8 @@ static void test_cookie__from_another_site__changes_nothing(void **state)
     assert_int_equal(status, 403);
     json_decref(page_call(r, cookie, false, "DELETE", "/v1/users/1", NULL, &status));
     assert_int_equal(status, 403);
-    json_decref(page_call(r, cookie, false, "GET", "/v1/users", NULL, &status)); /* looking is harmless: it can't read it */
+    json_decref(
+        page_call(r, cookie, false, "GET", "/v1/users", NULL, &status)); /* looking is harmless: it can't read it */
     assert_int_equal(status, 200);
     cookie[10] = cookie[10] == 'a' ? 'b' : 'a';
     json_decref(page_call(r, cookie, true, "GET", "/v1/users", NULL, &status));
