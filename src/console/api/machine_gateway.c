@@ -113,7 +113,7 @@ struct repositories {
 static struct bdr_err *repositories_do(struct bdr_tx *tx, void *ctx)
 {
     struct repositories *r = ctx;
-    struct bdr_row_repository_of_gateway *row = NULL;
+    struct bdr_row_repository_where *row = NULL;
     struct bdr_gateway_repo *repo;
     size_t n = 0;
 
@@ -125,8 +125,8 @@ static struct bdr_err *repositories_do(struct bdr_tx *tx, void *ctx)
         repo[i] = (struct bdr_gateway_repo){.id = (uint64_t)row[i].id,
                                             .name = row[i].name,
                                             .url = row[i].url,
-                                            .s3_key = api_text(r->req, row[i].s3_key),
-                                            .s3_endpoint = api_text(r->req, row[i].s3_endpoint),
+                                            .s3_key = machine_text(row[i].s3_key),
+                                            .s3_endpoint = machine_text(row[i].s3_endpoint),
                                             .create = !row[i].measured_ms};
         BDR_TRY(sealed_text(tx, r->req, row[i].id, "passphrase", &repo[i].passphrase));
         BDR_TRY(sealed_text(tx, r->req, row[i].id, "s3_secret", &repo[i].s3_secret));
