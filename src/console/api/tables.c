@@ -17,5 +17,6 @@ const struct bdr_route_table *const api_tables[] = {
     &api_names_table,
     &api_proxies_table,
     &api_machines_table,
+    &api_cli_login_table,
     NULL,
 };
