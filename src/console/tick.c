@@ -6,6 +6,8 @@
 #include "bdr/pool.h"
 #include "db/statements.h"
 #include "jobs/jobs.h"
+#include "revoked.h"
+#include "watch/watch.h"
 
 #define TICKS_MAX 32
 
@@ -43,17 +45,30 @@ static struct bdr_err *tick_clean(struct bdr_console *c, int64_t now_ms)
 
 const struct bdr_tick bdr_ticks[] = {
     {"leases", 5000, tick_leases},
+    {"revoked", 2000, bdr_revoked_learn},
     {"clean", 600000, tick_clean},
+    {"plan", 2000, bdr_watch_plan},
+    {"schedule", 1000, bdr_watch_schedule},
+    {"care", 60000, bdr_watch_care},
+    {"ended", 3000, bdr_watch_ended},
+    {"series", 15000, bdr_watch_series},
+    {"conditions", 15000, bdr_watch_conditions},
+    {"conditions-slow", 60000, bdr_watch_slow_conditions},
+    {"thin", 600000, bdr_watch_thin},
     {.name = NULL},
 };
+const struct bdr_tick bdr_ticks_waiting[] = {
+    {"deliver", 2000, bdr_watch_deliver},
+    {.name = NULL},
+};
+static const struct bdr_tick *const lanes[] = {bdr_ticks, bdr_ticks_waiting}; /* a thread each */
 
 /* ---- the thread ---- */
 
 struct bdr_ticker {
     struct bdr_console *c;
     struct bdr_pool *pool;
-    struct bdr_cancel stop;
-    uint64_t due_ms[TICKS_MAX];
+    uint64_t due_ms[BDR_COUNT(lanes)][TICKS_MAX];
 };
 
 static void tick_run(struct bdr_console *c, const struct bdr_tick *t)
@@ -68,21 +83,23 @@ static void tick_run(struct bdr_console *c, const struct bdr_tick *t)
 static struct bdr_err *ticker_main(void *ctx, unsigned index)
 {
     struct bdr_ticker *t = ctx;
+    const struct bdr_cancel *stop = &t->c->ticks_stop;
+    const struct bdr_tick *rows = lanes[index];
+    uint64_t *due_ms = t->due_ms[index];
 
-    (void)index;
-    while (!bdr_cancelled(&t->stop)) {
+    while (!bdr_cancelled(stop)) {
         uint64_t now = bdr_clock_mono_ms(), wake = now + 1000;
 
-        for (size_t i = 0; bdr_ticks[i].name && !bdr_cancelled(&t->stop); i++) {
-            if (t->due_ms[i] <= now) {
-                tick_run(t->c, &bdr_ticks[i]);
-                t->due_ms[i] = now + bdr_ticks[i].every_ms;
+        for (size_t i = 0; rows[i].name && !bdr_cancelled(stop); i++) {
+            if (due_ms[i] <= now) {
+                tick_run(t->c, &rows[i]);
+                due_ms[i] = now + rows[i].every_ms;
             }
-            wake = BDR_MIN(wake, t->due_ms[i]);
+            wake = BDR_MIN(wake, due_ms[i]);
         }
         now = bdr_clock_mono_ms();
         if (wake > now)
-            bdr_err_drop(bdr_cancel_sleep(&t->stop, wake - now), "the loop looks at it");
+            bdr_err_drop(bdr_cancel_sleep(stop, wake - now), "the loop looks at it");
     }
     return NULL;
 }
@@ -94,7 +111,7 @@ struct bdr_err *bdr_ticker_start(struct bdr_console *c, struct bdr_ticker **out)
 
     BDR_NOMEM_IF_NULL(t);
     t->c = c;
-    err = bdr_pool_start("bdr-tick", 1, ticker_main, t, &t->stop, &t->pool);
+    err = bdr_pool_start("bdr-tick", BDR_COUNT(lanes), ticker_main, t, &c->ticks_stop, &t->pool);
     if (err) {
         free(t);
         return err;
@@ -107,14 +124,15 @@ void bdr_ticker_stop(struct bdr_ticker *t)
 {
     if (!t)
         return;
-    bdr_cancel_set(&t->stop);
+    bdr_cancel_set(&t->c->ticks_stop);
     bdr_err_drop(bdr_pool_join(t->pool), "its rows logged their own");
     free(t);
 }
 
 struct bdr_err *bdr_tick_all(struct bdr_console *c, int64_t now_ms)
 {
-    for (size_t i = 0; bdr_ticks[i].name; i++)
-        BDR_TRY_FOR(bdr_ticks[i].run(c, now_ms), "%s", bdr_ticks[i].name);
+    for (size_t lane = 0; lane < BDR_COUNT(lanes); lane++)
+        for (const struct bdr_tick *row = lanes[lane]; row->name; row++)
+            BDR_TRY_FOR(row->run(c, now_ms), "%s", row->name);
     return NULL;
 }

@@ -4,7 +4,7 @@
 -- job_lock(:id i64) -> one? job
 SELECT @job FROM job WHERE id = :id FOR UPDATE;
 
--- job_pick(:worker_id i64, :now_ms i64, :busy i64, :max i64, :alive_ms i64, :patient_ms i64)
+-- job_pick(:worker_id i64, :kinds text, :now_ms i64, :busy i64, :max i64, :alive_ms i64, :patient_ms i64)
 --   -> one? (id i64, host_id i64?, fence i64, tries i64, moved bool, started_ms i64?)
 --   SKIP LOCKED: what another worker is taking is not waited for
 WITH mine AS (
@@ -20,6 +20,7 @@ SELECT j.id, j.host_id, j.fence, j.tries, j.moved, j.started_ms FROM job j
    AND (j.machine_id = :worker_id OR (j.machine_id IS NULL AND (
         j.platform_id IN (SELECT platform_id FROM mine WHERE NOT yields)
         OR (j.due_ms <= :patient_ms AND j.platform_id IN (SELECT platform_id FROM mine)))))
+   AND (:kinds = '' OR strpos(' ' || :kinds || ' ', ' ' || j.kind || ' ') > 0)
    AND (:max = 0 OR :busy = 0 OR :busy + j.disks <= :max)
    AND NOT (j.writes = 1 AND j.host_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM job w WHERE w.host_id = j.host_id AND w.writes = 1
