@@ -55,7 +55,7 @@ const char *bdr_channel_secret_field(int kind)
 struct bdr_err *bdr_channel_open(struct bdr_tx *tx, const struct bdr_keyring *ring, struct bdr_arena *arena,
                                  const struct bdr_row_channel *row, struct bdr_channel *out)
 {
-    struct bdr_channel ch = {.row = row, .kind = -1};
+    struct bdr_channel ch = {.row = row, .kind = -1, .deadline_ms = BDR_SEND_MS};
     const char *field;
     bool found = false;
 
