@@ -2,7 +2,7 @@
 # The thin front: each target is one command a person would otherwise have to remember.
 BUILD ?= build
 
-.PHONY: all deps demo check bench fmt clean
+.PHONY: all deps demo check bench packages fmt clean
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 $(BUILD)/build.ninja:
@@ -16,6 +16,9 @@ check:
 bench: all
 	tools/deps bench
 	BUILD=$(BUILD) tests/bench/run
+packages: all
+	tools/deps package
+	BUILD=$(BUILD) packaging/build
 fmt:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 clean:

@@ -5,9 +5,15 @@
 #include "auth/password.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
+#include "packages.h"
 #include "revoked.h"
+#include "settings.h"
 #include "tick.h"
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +24,8 @@
 #define FIRST_LOGIN "initial-password" /* in the folder; gone when the password is changed */
 #define STOP_MS     3000
 #define CA_NAME     "OpenBDR console CA"
+#define NAMES_MAX   64 /* in a certificate */
+#define OWN_NAMES   24
 
 /* ---- configuration ---- */
 
@@ -43,11 +51,63 @@ static struct bdr_err *own_printf(struct bdr_console *c, const char **out, const
     return own(c, text, out);
 }
 
+/* An interface's address as text; "" when others can't use it. */
+static void address_text(const struct ifaddrs *i, char out[INET6_ADDRSTRLEN])
+{
+    const void *at = NULL;
+
+    *out = 0;
+    if (!i->ifa_addr || i->ifa_flags & IFF_LOOPBACK || !(i->ifa_flags & IFF_UP))
+        return;
+    if (i->ifa_addr->sa_family == AF_INET)
+        at = &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr;
+    else if (i->ifa_addr->sa_family == AF_INET6 &&
+             !IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr))
+        at = &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
+    if (at && !inet_ntop(i->ifa_addr->sa_family, at, out, INET6_ADDRSTRLEN))
+        *out = 0;
+}
+
+/* Nobody said how the console is reached: by all that this machine is called. */
+static struct bdr_err *names_own(struct bdr_console *c)
+{
+    const char **names = calloc(OWN_NAMES, sizeof(*names));
+    struct ifaddrs *list = NULL;
+    char text[256], *copy = NULL;
+    struct bdr_err *err;
+    size_t n = 0;
+
+    BDR_NOMEM_IF_NULL(names);
+    c->own_names = names;
+    err = bdr_os_hostname(text, sizeof(text));
+    if (!err && *text) {
+        copy = strdup(text);
+        BDR_TRY(own(c, copy, &names[n]));
+        n++;
+    }
+    bdr_err_drop(err, "its addresses will do");
+    names[n++] = "localhost";
+    names[n++] = "127.0.0.1";
+    if (getifaddrs(&list) != 0)
+        list = NULL;
+    err = NULL;
+    for (const struct ifaddrs *i = list; i && n < OWN_NAMES && !err; i = i->ifa_next) {
+        address_text(i, text);
+        if (*text)
+            err = own(c, strdup(text), &names[n]);
+        n += *text && !err;
+    }
+    freeifaddrs(list);
+    c->config.names = names;
+    c->config.n_names = n;
+    return err;
+}
+
 static struct bdr_err *config_fill(struct bdr_console *c)
 {
     struct bdr_console_config *k = &c->config;
-    static const char *const local[] = {"localhost", "127.0.0.1"};
 
+    c->names_given = k->n_names > 0;
     if (!k->folder)
         k->folder = FOLDER;
     if (!k->db)
@@ -60,11 +120,7 @@ static struct bdr_err *config_fill(struct bdr_console *c)
         k->web = WEB;
     k->port = k->port == BDR_ANY_PORT ? 0 : k->port ? k->port : BDR_CONSOLE_PORT;
     k->http_port = k->http_port == BDR_ANY_PORT ? 0 : k->http_port ? k->http_port : BDR_CONSOLE_HTTP_PORT;
-    if (!k->n_names) {
-        k->names = local;
-        k->n_names = BDR_COUNT(local);
-    }
-    return NULL;
+    return k->n_names ? NULL : names_own(c);
 }
 
 /* FOLDER/name into `out`. */
@@ -90,16 +146,27 @@ static struct bdr_err *ca_open(struct bdr_console *c)
     return bdr_ca_save(c->ca, key, cert);
 }
 
-static struct bdr_err *identity(struct bdr_console *c)
+struct bdr_err *bdr_console_names(struct bdr_console *c, const char *const *more, size_t n)
 {
-    const struct bdr_server_spec spec = {.names = c->config.names, .n = c->config.n_names};
+    const char *names[NAMES_MAX];
+    struct bdr_server_spec spec = {.names = names};
     char key[512], cert[512];
-    bool renewed;
+    bool renewed = false;
 
-    BDR_TRY_FOR(ca_open(c), "the console's certificate authority");
+    for (; spec.n < c->config.n_names && spec.n < NAMES_MAX; spec.n++)
+        names[spec.n] = c->config.names[spec.n];
+    for (size_t i = 0; i < n && spec.n < NAMES_MAX; i++) {
+        bool there = false;
+
+        for (size_t k = 0; k < spec.n; k++)
+            there |= !strcmp(names[k], more[i]);
+        if (!there)
+            names[spec.n++] = more[i];
+    }
     in_folder(c, "server.key", key);
     in_folder(c, "server.crt", cert);
-    return bdr_ca_ensure_server(c->ca, &spec, key, cert, &renewed);
+    BDR_TRY_FOR(bdr_ca_ensure_server(c->ca, &spec, key, cert, &renewed), "the console's certificate");
+    return renewed && c->server ? bdr_http_reload(c->server) : NULL;
 }
 
 /* ---- the first account ---- */
@@ -178,6 +245,34 @@ struct bdr_err *bdr_console_api(struct bdr_router **out)
     return router_of(NULL, out);
 }
 
+/* 30080: scripts and packages for everybody, and nothing else. What it serves is checked by prints that came by HTTPS.
+ */
+static struct bdr_err *serve_packages(struct bdr_console *c)
+{
+    const struct bdr_http_listener listener = {.address = c->config.address, .port = c->config.http_port};
+
+    BDR_TRY(bdr_packages_new(c->config.packages, &c->packages));
+    BDR_TRY(bdr_router_new(&(struct bdr_router_config){.title = "OpenBDR packages",
+                                                       .version = OPENBDR_VERSION,
+                                                       .tables = &api_install_table,
+                                                       .n_tables = 1,
+                                                       .authorise = api_authorise,
+                                                       .ctx = c},
+                           &c->http_router));
+    return bdr_http_start(&(struct bdr_http_config){.listeners = &listener,
+                                                    .n_listeners = 1,
+                                                    .limits = {.connections = 2000,
+                                                               .connections_per_ip = 200,
+                                                               .header_bytes = 8192,
+                                                               .buffered_bytes = 1,
+                                                               .loops = 1,
+                                                               .workers = 2,
+                                                               .stream_workers = 16},
+                                                    .app = &bdr_router_app,
+                                                    .app_ctx = c->http_router},
+                          &c->http_server);
+}
+
 static struct bdr_err *serve(struct bdr_console *c)
 {
     char key[512], cert[512], ca[512];
@@ -189,7 +284,6 @@ static struct bdr_err *serve(struct bdr_console *c)
          .key_file = key,
          .ca_file = ca},
     };
-    const struct bdr_http_listener http = {.address = c->config.address, .port = c->config.http_port};
 
     in_folder(c, "server.key", key);
     in_folder(c, "server.crt", cert);
@@ -202,8 +296,7 @@ static struct bdr_err *serve(struct bdr_console *c)
                                                      .revoked = bdr_revoked_is,
                                                      .revoked_ctx = c->revoked},
                            &c->server));
-    (void)http;
-    return NULL;
+    return serve_packages(c);
 }
 
 uint16_t bdr_console_port(const struct bdr_console *c)
@@ -213,7 +306,7 @@ uint16_t bdr_console_port(const struct bdr_console *c)
 
 uint16_t bdr_console_http_port(const struct bdr_console *c)
 {
-    return c->config.http_port;
+    return bdr_http_port(c->http_server, 0);
 }
 
 /* ---- life ---- */
@@ -226,13 +319,15 @@ static struct bdr_err *start(struct bdr_console *c)
     BDR_TRY_FOR(bdr_os_mkdirs(c->config.folder), "the console's folder");
     in_folder(c, "master.key", path);
     BDR_TRY_FOR(bdr_keyring_open(path, &c->ring), "the master key");
-    BDR_TRY(identity(c));
+    BDR_TRY_FOR(ca_open(c), "the console's certificate authority");
     BDR_TRY_FOR(bdr_db_open(&(struct bdr_db_options){.where = c->config.db, .cancel = &c->stop}, &c->db),
                 "the console's database");
     BDR_TRY_FOR(bdr_db_migrate(c->db, NULL), "the console's database");
     BDR_TRY(first_login(c));
+    BDR_TRY(bdr_settings_names(c));
     BDR_TRY(bdr_hub_new(&c->hub));
     BDR_TRY(bdr_revoked_new(&c->revoked));
+    BDR_TRY(bdr_revoked_learn(c, api_now()));
     BDR_TRY(serve(c));
     return c->config.no_ticks ? NULL : bdr_ticker_start(c, &c->ticker);
 }
@@ -253,12 +348,15 @@ void bdr_console_stop(struct bdr_console *c)
     if (!c)
         return;
     bdr_ticker_stop(c->ticker);
+    bdr_http_stop(c->http_server, 0);
     bdr_http_stop(c->server, STOP_MS);
     bdr_cancel_set(&c->stop);
     bdr_hub_free(c->hub);
     bdr_router_free(c->router);
     bdr_router_free(c->http_router);
     bdr_revoked_free(c->revoked);
+    bdr_packages_free(c->packages);
+    free(c->own_names);
     bdr_db_close(c->db);
     bdr_ca_free(c->ca);
     bdr_keyring_free(c->ring);

@@ -6,6 +6,7 @@
 #include "bdr/pool.h"
 #include "db/statements.h"
 #include "jobs/jobs.h"
+#include "revoked.h"
 #include "watch/watch.h"
 
 #define TICKS_MAX 32
@@ -44,6 +45,7 @@ static struct bdr_err *tick_clean(struct bdr_console *c, int64_t now_ms)
 
 const struct bdr_tick bdr_ticks[] = {
     {"leases", 5000, tick_leases},
+    {"revoked", 2000, bdr_revoked_learn},
     {"clean", 600000, tick_clean},
     {"plan", 2000, bdr_watch_plan},
     {"schedule", 1000, bdr_watch_schedule},

@@ -388,12 +388,14 @@ static struct bdr_err *failure_of(struct attempt *a, CURLcode rc)
 
     if (a->fault)
         return BDR_STEAL(a->fault);
-    if (alert)
-        BDR_FAIL(BDR_AUTH, 0, "%s: %s", base, alert);
+    if (alert) /* the same as a 401, said earlier: it is we who are not believed, not the server */
+        BDR_FAIL(BDR_AUTH, 401, "%s: %s", base, alert);
     switch (rc) {
     case CURLE_OPERATION_TIMEDOUT:
         BDR_FAIL(BDR_TIMEOUT, 0, "%s does not answer in time: %s", base, said);
     case CURLE_PEER_FAILED_VERIFICATION:
+        BDR_TRY(client_wrong_print(a->client));
+        BDR_FAIL(BDR_AUTH, 0, "%s is not the server we trust: %s", base, said);
     case CURLE_SSL_CACERT_BADFILE:
         BDR_FAIL(BDR_AUTH, 0, "%s is not the server we trust: %s", base, said);
     case CURLE_SSL_CERTPROBLEM:

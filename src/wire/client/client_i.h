@@ -14,10 +14,13 @@ struct http_slot {
 struct bdr_http_client {
     struct bdr_http_client_config config;    /* texts owned */
     char fingerprint[BDR_FINGERPRINT_CHARS]; /* "": by file or system */
-    pthread_mutex_t lock;                    /* guards idle, n_idle, ca_pem */
+    pthread_mutex_t lock;                    /* guards what follows */
     struct http_slot idle[IDLE_MAX];
     size_t n_idle;
     char *ca_pem; /* owned */
+    char shown[BDR_FINGERPRINT_CHARS]; /* print of the topmost certificate of a server that had not the one wanted */
 };
+/* AUTH with both prints, when a server showed another CA than the one wanted by its print. */
+bdr_ret client_wrong_print(struct bdr_http_client *c);
 /* Tells a fresh handle whom to trust and who we are. */
 bdr_ret client_tls_setup(struct bdr_http_client *c, CURL *easy);

@@ -32,6 +32,33 @@ static void ca_keep(struct bdr_http_client *c, X509 *ca)
     BIO_free(bio);
 }
 
+/* What the person who compares prints has to see: the last of the chain is the CA, or as near to it as was sent. */
+static void shown_keep(struct bdr_http_client *c, STACK_OF(X509) * chain)
+{
+    unsigned char raw[32];
+    unsigned n = sizeof(raw);
+    int last = sk_X509_num(chain) - 1;
+
+    if (last < 0 || !X509_digest(sk_X509_value(chain, last), EVP_sha256(), raw, &n) || n != 32)
+        return;
+    pthread_mutex_lock(&c->lock);
+    bdr_hex(raw, 32, c->shown);
+    pthread_mutex_unlock(&c->lock);
+}
+
+struct bdr_err *client_wrong_print(struct bdr_http_client *c)
+{
+    char shown[BDR_FINGERPRINT_CHARS], a[104], b[104];
+
+    pthread_mutex_lock(&c->lock);
+    memcpy(shown, c->shown, sizeof(shown));
+    pthread_mutex_unlock(&c->lock);
+    if (shown[0])
+        BDR_FAIL(BDR_AUTH, 0, "%s is not the server we trust: the print of its CA is %s, and it should be %s", c->config.base,
+                 bdr_fingerprint_text(shown, a), bdr_fingerprint_text(c->fingerprint, b));
+    return NULL;
+}
+
 /*
  * Instead of OpenSSL's own check: the chain that the server sent must hold the CA with our print, and the rest must
  * verify with this one as the only root. libcurl checks the host name afterwards as always.
@@ -56,6 +83,8 @@ static int verify_print(X509_STORE_CTX *given, void *arg)
     }
     if (ok)
         ca_keep(c, ca);
+    else if (!ca)
+        shown_keep(c, chain);
     X509_STORE_CTX_set_error(given, ok ? X509_V_OK : error);
     X509_STORE_CTX_free(ctx);
     X509_STORE_free(store);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * place.c - opens where a job's points go: a gateway, or a repository that the worker writes itself.
+ *
+ * Secrets of a repository come with the job and stay in memory: a passphrase passes through a file that has no name
+ * any more when it is read by others, S3 keys through our environment while nobody else opens a store.
+ */
+#include "place.h"
+#include "bdr/bytes.h"
+#include "bdr/osfile.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static pthread_mutex_t place_env = PTHREAD_MUTEX_INITIALIZER; /* guards the environment's S3 variables */
+
+/* In memory where the machine has such a place; removed as soon as the repository is open. */
+static struct bdr_err *place_secret(const struct bdr_sync *s, const char *text, char path[512])
+{
+    BDR_AUTO(fd) int fd = -1;
+
+    snprintf(path, 512, "/dev/shm/bdr-XXXXXX");
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0) {
+        snprintf(path, 512, "%s/secret-XXXXXX", s->state);
+        fd = mkostemp(path, O_CLOEXEC);
+    }
+    if (fd < 0)
+        BDR_FAIL_ERRNO("making a file for the passphrase");
+    return bdr_os_write(fd, "the passphrase", text, strlen(text));
+}
+
+static void env_set(const char *name, const char *value)
+{
+    if (value && *value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+}
+
+static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
+{
+    const struct bdr_job_store *store = &s->job->work->store;
+    bool s3 = !strncmp(store->url, "s3://", 5);
+    char cache[512], secret[512] = "";
+    struct bdr_repo_options opt = {.cache_dir = bdr_worker_path(s->state, "cache", cache),
+                                   .writes_next = true,
+                                   .cancel = &s->job->cancel};
+    struct bdr_err *err = NULL;
+
+    if (store->passphrase && *store->passphrase) {
+        err = place_secret(s, store->passphrase, secret);
+        opt.passphrase_file = secret;
+    }
+    if (!err) {
+        pthread_mutex_lock(&place_env);
+        if (s3) {
+            env_set("AWS_ACCESS_KEY_ID", store->s3_key);
+            env_set("AWS_SECRET_ACCESS_KEY", store->s3_secret);
+            env_set("AWS_ENDPOINT_URL", store->s3_endpoint);
+        }
+        err = bdr_repo_open(store->url, &opt, &out->repo);
+        if (s3) {
+            env_set("AWS_ACCESS_KEY_ID", NULL);
+            env_set("AWS_SECRET_ACCESS_KEY", NULL);
+            env_set("AWS_ENDPOINT_URL", NULL);
+        }
+        pthread_mutex_unlock(&place_env);
+    }
+    if (secret[0])
+        unlink(secret);
+    return err;
+}
+
+struct bdr_err *place_open(const struct bdr_sync *s, struct place *out)
+{
+    const struct bdr_job_work *work = s->job->work;
+
+    *out = (struct place){0};
+    if (!work->has_store)
+        BDR_FAIL(BDR_INVAL, 0, "the job does not say where its points go");
+    if (work->store.gateway_url && *work->store.gateway_url)
+        BDR_FAIL(BDR_UNSUPPORTED, 0, "this program was built without the gateway's protocol");
+    if (!work->store.url || !*work->store.url)
+        BDR_FAIL(BDR_INVAL, 0, "the job's repository has no address");
+    return place_repo(s, out);
+}
+
+void place_close(struct place *p)
+{
+    bdr_repo_close(p->repo);
+    *p = (struct place){0};
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* place.h - the store of a job, open. */
+#pragma once
+#include "bdr/sync_job.h"
+
+struct place {
+    struct bdr_repo *repo; /* owned */
+};
+bdr_ret place_open(const struct bdr_sync *s, struct place *out);
+void place_close(struct place *p);
