@@ -92,7 +92,7 @@ static struct bdr_err *ended_sync(struct bdr_tx *tx, struct ended *e, const stru
         BDR_TRY(bdr_alarm_raise(tx, BDR_ALARM_TRACKER_MISS,
                                 &(struct bdr_found){BDR_SEV_CRITICAL, "host", j->host_id.v, j->id, v, BDR_COUNT(v)},
                                 e->now_ms, &e->told));
-    } else if (result_number(result, "audited_blocks") > 0) {
+    } else if (!misses && !full && result_number(result, "audited_blocks")) { /* 0: nothing was looked at */
         BDR_TRY(bdr_alarm_clear(tx, BDR_ALARM_TRACKER_MISS, "host", j->host_id.v, e->now_ms, &e->told));
     }
     return changed >= 0 && !full && misses <= 0 ? ended_changes(tx, e, j, changed) : NULL;

@@ -316,6 +316,10 @@ static void test_care__a_repository__is_pruned_daily_and_verified_weekly(void **
 
     RIG_OF(state, r);
     s = scene_make(r);
+    for (int i = 0; i < 2; i++)
+        sql(r, "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes, held) "
+               "VALUES (%lld, %lld, '%s', 1, 'full', 'crash', 1, %d)",
+            (long long)s.host, (long long)s.repository, i ? "precious" : "any", i);
     check_ok(bdr_tick_all(r->console, SITE_NOW));
     assert_int_equal(jobs(r, "prune", &row), 1);
     assert_int_equal(row->machine_id.v, s.gateway);
@@ -323,6 +327,9 @@ static void test_care__a_repository__is_pruned_daily_and_verified_weekly(void **
     params = json_loads(row->params, 0, NULL);
     assert_string_equal(rig_at(params, "/rules/0/retention"), "daily=7");
     assert_int_equal(rig_int(params, "/rules/0/hosts/0"), s.host);
+    assert_string_equal(rig_at(params, "/rules/0/labels/0"), "vm-1");
+    assert_string_equal(rig_at(params, "/held/0"), "precious");
+    assert_string_equal(rig_at(params, "/held/1"), "");
     json_decref(params);
     sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)SITE_NOW);
     check_ok(bdr_watch_care(r->console, SITE_NOW + MINUTE));
