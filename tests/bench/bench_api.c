@@ -4,9 +4,9 @@
  *
  * Usage: bench_api FOLDER DB PORT PID [SECONDS [HOSTS [LISTENERS]]]      tests/bench/api starts the console and this
  *
- * Fills the console's database (hosts protected by a policy, each with an agent that has a certificate of its own), opens
- * one kept connection an agent with that certificate, and then: each agent beats every 30 s, 20 pages a second are
- * loaded, LISTENERS hold event streams. Calls are due at fixed times; latency counts from when a call was due. One
+ * Fills the console's database (hosts protected by a policy, each with an agent that has a certificate of its own),
+ * opens one kept connection an agent with that certificate, and then: each agent beats every 30 s, 20 pages a second
+ * are loaded, LISTENERS hold event streams. Calls are due at fixed times; latency counts from when a call was due. One
  * line of JSON: latencies, memory and processor time of the console.
  */
 #include "auth/login.h"
@@ -36,7 +36,7 @@ struct bench {
     long pid;
     int64_t seconds, hosts, listeners;
     struct agent *agents;
-    char *key;          /* PEM; one for all: what costs is the handshake */
+    char *key; /* PEM; one for all: what costs is the handshake */
     char token[64], ca[300], base[64];
     uint64_t start_ns;
     uint32_t *us[CALLS];
@@ -67,23 +67,26 @@ static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, 
     snprintf(uuid, sizeof(uuid), "%032llx", (unsigned long long)i + 1);
     snprintf(name, sizeof(name), "web-%05lld", (long long)i);
     agent_address(i, address);
-    BDR_TRY(bdr_ca_issue_machine(f->ca, f->csr, strlen(f->csr), &(struct bdr_machine_spec){.machine = uuid, .role = "agent"},
-                                 &f->b->agents[i].cert, &info));
+    BDR_TRY(bdr_ca_issue_machine(f->ca, f->csr, strlen(f->csr),
+                                 &(struct bdr_machine_spec){.machine = uuid, .role = "agent"}, &f->b->agents[i].cert,
+                                 &info));
     for (size_t k = 0; k < sizeof(print); k++) {
         unsigned byte = 0;
 
         BDR_ASSERT(sscanf(info.fingerprint + 2 * k, "%2x", &byte) == 1);
         print[k] = (uint8_t)byte;
     }
-    BDR_TRY(bdr_q_machine_add(
-        tx, &(struct bdr_in_machine_add){uuid, "agent", name, address, "Debian 12", "0.1.0", now}, &machine));
+    BDR_TRY(bdr_q_machine_add(tx, &(struct bdr_in_machine_add){uuid, "agent", name, address, "Debian 12", "0.1.0", now},
+                              &machine));
     BDR_TRY(bdr_q_machine_beat(tx, machine, now, ""));
-    BDR_TRY(bdr_q_certificate_add(tx, &(struct bdr_in_certificate_add){info.serial, machine, {print, 32}, now,
-                                                                       info.not_after_ms}));
+    BDR_TRY(bdr_q_certificate_add(
+        tx, &(struct bdr_in_certificate_add){info.serial, machine, {print, 32}, now, info.not_after_ms}));
     BDR_TRY(bdr_q_host_of_agent(tx, &(struct bdr_in_host_of_agent){BDR_SOME(machine), name, address, "Debian 12", now},
                                 &host));
     return bdr_q_host_protect(
-        tx, &(struct bdr_in_host_protect){host, BDR_SOME(policy), BDR_SOME(repository), BDR_SOME(now + i % 3600 * 1000)}, &n);
+        tx,
+        &(struct bdr_in_host_protect){host, BDR_SOME(policy), BDR_SOME(repository), BDR_SOME(now + i % 3600 * 1000)},
+        &n);
 }
 
 static struct bdr_err *fill(struct bdr_tx *tx, void *ctx)
@@ -174,7 +177,8 @@ static struct bdr_err *beat(struct bench *b, int64_t i)
     CURLcode rc;
 
     if (!a->curl) {
-        struct curl_blob cert = {a->cert, strlen(a->cert), CURL_BLOB_NOCOPY}, key = {b->key, strlen(b->key), CURL_BLOB_NOCOPY};
+        struct curl_blob cert = {a->cert, strlen(a->cert), CURL_BLOB_NOCOPY},
+                         key = {b->key, strlen(b->key), CURL_BLOB_NOCOPY};
         struct curl_slist *type = curl_slist_append(NULL, "Content-Type: application/json");
 
         BDR_TRY(curl_new(b, &a->curl));
@@ -184,7 +188,8 @@ static struct bdr_err *beat(struct bench *b, int64_t i)
         curl_easy_setopt(a->curl, CURLOPT_INTERFACE, address);
         curl_easy_setopt(a->curl, CURLOPT_SSLCERT_BLOB, &cert);
         curl_easy_setopt(a->curl, CURLOPT_SSLKEY_BLOB, &key);
-        curl_easy_setopt(a->curl, CURLOPT_POSTFIELDS, "{\"version\":\"0.1.0\",\"os\":\"Debian 12\",\"jobs\":0,\"disks\":0}");
+        curl_easy_setopt(a->curl, CURLOPT_POSTFIELDS,
+                         "{\"version\":\"0.1.0\",\"os\":\"Debian 12\",\"jobs\":0,\"disks\":0}");
         curl_easy_setopt(a->curl, CURLOPT_HTTPHEADER, type); /* lives as long as the process */
     }
     rc = curl_easy_perform(a->curl);
@@ -198,8 +203,8 @@ static struct bdr_err *beat(struct bench *b, int64_t i)
 
 static struct bdr_err *page(struct bench *b, CURL *curl, int64_t i)
 {
-    static const char *const pages[] = {"/v1/hosts?limit=50", "/v1/jobs?limit=50", "/v1/alarms?limit=50", "/v1/summary",
-                                        "/v1/hosts/7/rpo", "/v1/events?limit=50"};
+    static const char *const pages[] = {"/v1/hosts?limit=50", "/v1/jobs?limit=50", "/v1/alarms?limit=50",
+                                        "/v1/summary",        "/v1/hosts/7/rpo",   "/v1/events?limit=50"};
     char url[128];
     long status = 0;
     CURLcode rc;
@@ -289,8 +294,8 @@ static struct bdr_err *listen_main(void *ctx, unsigned index)
     BDR_AUTO(http_client) struct bdr_http_client *client = NULL;
 
     (void)index;
-    BDR_TRY(bdr_http_client_new(
-        &(struct bdr_http_client_config){.base = b->base, .ca_file = b->ca, .bearer = b->token}, &client));
+    BDR_TRY(bdr_http_client_new(&(struct bdr_http_client_config){.base = b->base, .ca_file = b->ca, .bearer = b->token},
+                                &client));
     bdr_err_drop(bdr_http_listen(client, "/v1/stream", NULL, on_event, b, &b->stop), "it ends when the bench does");
     return NULL;
 }
@@ -344,7 +349,8 @@ static void report(const struct bench *b, double connect_s, double cpu, double r
     double busy = -1;
 
     getloadavg(&busy, 1);
-    printf("{\"bench\":\"console-api\",\"hosts\":%lld,\"connections\":%lld,\"listeners\":%lld,\"seconds\":%lld,\"connect_seconds\":%.1f,",
+    printf("{\"bench\":\"console-api\",\"hosts\":%lld,\"connections\":%lld,\"listeners\":%lld,\"seconds\":%lld,"
+           "\"connect_seconds\":%.1f,",
            (long long)b->hosts, (long long)b->hosts, (long long)b->listeners, (long long)b->seconds, connect_s);
     for (int c = 0; c < CALLS; c++) {
         size_t n = BDR_MIN(atomic_load(&b->n[c]), (size_t)SAMPLES);
@@ -353,9 +359,11 @@ static void report(const struct bench *b, double connect_s, double cpu, double r
             continue;
         qsort(b->us[c], n, sizeof(*b->us[c]), by_size);
         printf("\"%s\":{\"calls_per_s\":%.1f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.2f},", names[c],
-               (double)n / (double)b->seconds, b->us[c][n / 2] / 1e3, b->us[c][n * 99 / 100] / 1e3, b->us[c][n - 1] / 1e3);
+               (double)n / (double)b->seconds, b->us[c][n / 2] / 1e3, b->us[c][n * 99 / 100] / 1e3,
+               b->us[c][n - 1] / 1e3);
     }
-    printf("\"events_heard\":%zu,\"not_200\":%zu,\"console_cpu_cores\":%.3f,\"console_rss_empty_mib\":%.0f,\"console_rss_mib\":%.0f,"
+    printf("\"events_heard\":%zu,\"not_200\":%zu,\"console_cpu_cores\":%.3f,\"console_rss_empty_mib\":%.0f,\"console_"
+           "rss_mib\":%.0f,"
            "\"console_max_rss_mib\":%.0f,\"load_average\":%.1f}\n",
            atomic_load(&b->heard), atomic_load(&b->wrong), cpu / (double)b->seconds, rss_before / 1024,
            proc_number(b->pid, "status", "VmRSS:") / 1024, proc_number(b->pid, "status", "VmHWM:") / 1024, busy);

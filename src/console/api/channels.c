@@ -108,7 +108,9 @@ static struct bdr_err *channel_fill(struct bdr_req *req, struct bdr_tx *tx, cons
                             .url = ch.params.url,
                             .ca = ch.params.ca,
                             .sealed = ch.secret.data != NULL,
-                            .state = row->error_ms > row->ok_ms ? "failed" : row->ok_ms ? "ok" : "new",
+                            .state = row->error_ms > row->ok_ms ? "failed"
+                                     : row->ok_ms               ? "ok"
+                                                                : "new",
                             .error = api_text(req, row->error_text),
                             .last_ok = row->ok_ms,
                             .has_last_ok = row->ok_ms != 0,
@@ -423,7 +425,8 @@ static const struct bdr_shape_field test_fields[] = {
     {BDR_FIELD(struct test_out, took), .type = BDR_T_DURATION, .help = "How long it took.", .help_zh = "耗时"},
     {.name = NULL},
 };
-static const struct bdr_shape test_shape = {.name = "ChannelTest", .size = sizeof(struct test_out), .fields = test_fields};
+static const struct bdr_shape test_shape = {
+    .name = "ChannelTest", .size = sizeof(struct test_out), .fields = test_fields};
 
 struct outcome {
     int64_t id;
@@ -434,7 +437,8 @@ static struct bdr_err *outcome_keep(struct bdr_tx *tx, void *ctx)
     const struct outcome *o = ctx;
     int64_t n;
 
-    return o->error ? bdr_q_channel_error(tx, o->id, api_now(), o->error, &n) : bdr_q_channel_ok(tx, o->id, api_now(), &n);
+    return o->error ? bdr_q_channel_error(tx, o->id, api_now(), o->error, &n)
+                    : bdr_q_channel_ok(tx, o->id, api_now(), &n);
 }
 
 static struct bdr_err *test_send(struct bdr_req *req, const struct bdr_channel *ch)

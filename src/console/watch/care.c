@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOUR_MS       INT64_C(3600000)
-#define PRUNE_CALM_MS (20 * HOUR_MS)  /* from then on the next calm moment */
-#define PRUNE_MS      (24 * HOUR_MS)  /* calm or not */
-#define PRUNE_LOW_MS  (4 * HOUR_MS)   /* while space is low */
-#define LOW_PCT       85
+#define HOUR_MS        INT64_C(3600000)
+#define PRUNE_CALM_MS  (20 * HOUR_MS) /* from then on the next calm moment */
+#define PRUNE_MS       (24 * HOUR_MS) /* calm or not */
+#define PRUNE_LOW_MS   (4 * HOUR_MS)  /* while space is low */
+#define LOW_PCT        85
 #define VERIFY_CALM_MS (6 * 24 * HOUR_MS)
 #define VERIFY_MS      (7 * 24 * HOUR_MS)
 #define VERIFY_PCT     2 /* of the blocks each week: all of them within a year */
@@ -115,17 +115,18 @@ static struct bdr_err *care_begin(struct bdr_tx *tx, void *ctx)
         if (!c->params)
             return NULL; /* policies here keep everything */
     }
-    return bdr_q_job_add(tx,
-                         &(struct bdr_in_job_add){.kind = c->kind,
-                                                  .machine_id = BDR_SOME(c->r->gateway_id),
-                                                  .repository_id = BDR_SOME(c->r->id),
-                                                  .params = prune ? c->params : "{\"sample_pct\":" BDR_STR(VERIFY_PCT) "}",
-                                                  .origin = "policy",
-                                                  .disks = 0,
-                                                  .due_ms = c->now_ms,
-                                                  .max_tries = 3,
-                                                  .now_ms = c->now_ms},
-                         &c->job_id);
+    return bdr_q_job_add(
+        tx,
+        &(struct bdr_in_job_add){.kind = c->kind,
+                                 .machine_id = BDR_SOME(c->r->gateway_id),
+                                 .repository_id = BDR_SOME(c->r->id),
+                                 .params = prune ? c->params : "{\"sample_pct\":" BDR_STR(VERIFY_PCT) "}",
+                                 .origin = "policy",
+                                 .disks = 0,
+                                 .due_ms = c->now_ms,
+                                 .max_tries = 3,
+                                 .now_ms = c->now_ms},
+        &c->job_id);
 }
 
 static struct bdr_err *care_do(struct bdr_console *c, const struct bdr_row_care_list *r, const char *kind,

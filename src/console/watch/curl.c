@@ -87,10 +87,10 @@ struct bdr_err *watch_curl_run(struct watch_curl *w)
 {
     CURLcode rc = curl_easy_perform(w->easy);
     const char *text = *w->text ? w->text : curl_easy_strerror(rc);
-    enum bdr_code code = rc == CURLE_OPERATION_TIMEDOUT                                      ? BDR_TIMEOUT
-                         : rc == CURLE_ABORTED_BY_CALLBACK                                   ? BDR_CANCELLED
+    enum bdr_code code = rc == CURLE_OPERATION_TIMEDOUT                                     ? BDR_TIMEOUT
+                         : rc == CURLE_ABORTED_BY_CALLBACK                                  ? BDR_CANCELLED
                          : rc == CURLE_LOGIN_DENIED || rc == CURLE_PEER_FAILED_VERIFICATION ? BDR_AUTH
-                                                                                             : BDR_NET;
+                                                                                            : BDR_NET;
 
     if (rc && (*w->said == '4' || *w->said == '5')) /* SMTP: why it does not want to */
         BDR_FAIL(code, 0, "%s: '%s'", text, w->said);

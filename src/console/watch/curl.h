@@ -9,7 +9,7 @@
 #include <curl/curl.h>
 
 struct watch_curl {
-    CURL *easy; /* owned */
+    CURL *easy;              /* owned */
     struct curl_slist *list; /* owned: headers or recipients */
     const struct bdr_cancel *cancel;
     char text[CURL_ERROR_SIZE];

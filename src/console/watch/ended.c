@@ -8,7 +8,7 @@
 
 #define BATCH         100
 #define ROUNDS        20
-#define USUAL_RUNS    8   /* fewer say nothing about what is usual */
+#define USUAL_RUNS    8 /* fewer say nothing about what is usual */
 #define KEPT_RUNS     48
 #define UNUSUAL_TIMES 8
 #define UNUSUAL_FLOOR (INT64_C(256) << 20)
@@ -103,9 +103,9 @@ static struct bdr_err *ended_one(struct bdr_tx *tx, struct ended *e, const struc
     bool done = !strcmp(j->state, "done"), failed = !strcmp(j->state, "failed");
     json_t *result = done && *j->result ? json_loads(j->result, 0, NULL) : NULL;
     int64_t read = result_number(result, "read_bytes"), mine = 0, hour = j->ended_ms - j->ended_ms % 3600000;
-    const struct bdr_value v[] = {BDR_VT("job", j->kind), BDR_VT("name", j->name), BDR_VT("origin", j->origin),
-                                  BDR_VN("job_id", j->id), BDR_VN("bytes", j->done_bytes),
-                                  BDR_VT("error", j->error_text)};
+    const struct bdr_value v[] = {BDR_VT("job", j->kind),         BDR_VT("name", j->name),
+                                  BDR_VT("origin", j->origin),    BDR_VN("job_id", j->id),
+                                  BDR_VN("bytes", j->done_bytes), BDR_VT("error", j->error_text)};
     struct bdr_err *err;
 
     err = bdr_q_job_watched(tx, j->id, j->ended_ms, &mine);
@@ -113,7 +113,10 @@ static struct bdr_err *ended_one(struct bdr_tx *tx, struct ended *e, const struc
         err = bdr_q_moved_add(tx, &(struct bdr_in_moved_add){all ? 0 : hour, done, failed,
                                                              read >= 0 ? read : j->done_bytes, j->stored_bytes});
     if (!err && mine)
-        err = bdr_event_add(tx, done ? "job.done" : failed ? "job.failed" : "job.cancelled",
+        err = bdr_event_add(tx,
+                            done     ? "job.done"
+                            : failed ? "job.failed"
+                                     : "job.cancelled",
                             j->host_id.set ? "host" : "job", j->host_id.set ? j->host_id.v : j->id, v, BDR_COUNT(v),
                             e->now_ms);
     if (!err && mine && done && j->host_id.set && !strcmp(j->kind, "sync"))

@@ -79,7 +79,8 @@ static size_t mail_give(char *to, size_t size, size_t n, void *ctx)
     return len;
 }
 
-struct bdr_err *bdr_mail_send(const struct bdr_channel *ch, const struct bdr_message *m, const struct bdr_cancel *cancel)
+struct bdr_err *bdr_mail_send(const struct bdr_channel *ch, const struct bdr_message *m,
+                              const struct bdr_cancel *cancel)
 {
     const struct bdr_channel_params *p = &ch->params;
     BDR_AUTO(watch_curl) struct watch_curl w = {0};

@@ -66,15 +66,18 @@ static void test_metrics__the_page__is_what_prometheus_reads(void **state)
     site_host(r->bed, platform, "we\\ird \"name\"\nwith a line");
     site_job(r->bed, platform, 0, 1);
     sql(r, "INSERT INTO policy (name, interval_ms, created_ms, changed_ms) VALUES ('p', 600000, 0, 0)");
-    sql(r, "INSERT INTO repository (name, url, encrypted, used_bytes, free_bytes, created_ms) VALUES ('r', '/r', 0, 5, 7, 0)");
+    sql(r, "INSERT INTO repository (name, url, encrypted, used_bytes, free_bytes, created_ms) VALUES ('r', '/r', 0, 5, "
+           "7, 0)");
     sql(r, "UPDATE host SET state = 'protected', policy_id = 1, repository_id = 1");
     check_ok(bdr_tick_all(r->console, now - 3600000));
     check_ok(bdr_tick_all(r->console, now));
     sql(r, "INSERT INTO channel (kind, name, params, created_ms) VALUES ('syslog', 's', '{}', 0)");
-    sql(r, "INSERT INTO notification (channel_id, alarm_id, what, due_ms) SELECT 1, min(id), 'raised', 9000000000000000 FROM alarm");
+    sql(r, "INSERT INTO notification (channel_id, alarm_id, what, due_ms) SELECT 1, min(id), 'raised', "
+           "9000000000000000 FROM alarm");
     check_ok(bdr_metrics_text(r->console, now, &text));
     bdr_buf_u8(&text, 0);
-    assert_non_null(strstr((char *)text.data, "bdr_host_rpo_age_seconds{host=\"1\",name=\"we\\\\ird \\\"name\\\"\\nwith a line\"} 36"));
+    assert_non_null(strstr((char *)text.data,
+                           "bdr_host_rpo_age_seconds{host=\"1\",name=\"we\\\\ird \\\"name\\\"\\nwith a line\"} 36"));
     assert_non_null(strstr((char *)text.data, "bdr_hosts{state=\"protected\"} 1\n"));
     assert_non_null(strstr((char *)text.data, "bdr_repository_free_bytes{repository=\"r\"} 7\n"));
     assert_non_null(strstr((char *)text.data, "# HELP bdr_alarms Alarms that stand.\n# TYPE bdr_alarms gauge\n"));

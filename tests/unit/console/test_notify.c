@@ -267,7 +267,8 @@ static struct bdr_message message_make(struct bdr_arena *arena, const struct bdr
 
     check_ok(bdr_values_json(v, 2, 0, &text));
     alarm.text = (const char *)text.data;
-    check_ok(bdr_message_make(arena, ch, &(struct bdr_message_item){"raised", &alarm}, 1, "https://c.example", SITE_NOW, &m));
+    check_ok(bdr_message_make(arena, ch, &(struct bdr_message_item){"raised", &alarm}, 1, "https://c.example", SITE_NOW,
+                              &m));
     return m;
 }
 
@@ -285,7 +286,9 @@ static void test_mail_text__names_of_strangers__break_no_header(void **state)
     ch.params.to.items = to;
     ch.params.to.n = 1;
     check_ok(bdr_arena_new(&arena));
-    m = message_make(arena, &ch, "主机\r\nBcc: victim@example.org\r\n\r\n=?UTF-8?B?aGk=?= 很长很长很长很长很长很长很长很长很长很长很长的名字");
+    m = message_make(
+        arena, &ch,
+        "主机\r\nBcc: victim@example.org\r\n\r\n=?UTF-8?B?aGk=?= 很长很长很长很长很长很长很长很长很长很长很长的名字");
     check_ok(bdr_mail_text(&ch, &m, &out));
     bdr_buf_u8(&out, 0);
     assert_null(strstr((char *)out.data, "Bcc:"));
@@ -312,8 +315,9 @@ static void test_webhook__a_post__is_signed_over_its_time(void **state)
     LAB;
     lab_clear();
     ca = ca_json();
-    channel_post(r, "{\"name\":\"h\",\"kind\":\"webhook\",\"url\":\"https://localhost:%d/200\",\"secret\":\"%s\",\"ca\":%s}",
-                 lab_port("https"), key, ca);
+    channel_post(
+        r, "{\"name\":\"h\",\"kind\":\"webhook\",\"url\":\"https://localhost:%d/200\",\"secret\":\"%s\",\"ca\":%s}",
+        lab_port("https"), key, ca);
     site_proxy(r->bed, "p");
     check_ok(bdr_tick_all(r->console, SITE_NOW + 10 * MINUTE));
     hook = lab_newest("hook", 1);
@@ -331,7 +335,7 @@ static void test_webhook__a_post__is_signed_over_its_time(void **state)
 
 static void test_webhook_signature__is_the_known_one(void **state)
 {
-    struct bdr_secret secret = {(uint8_t *)(uintptr_t)"key", 3};
+    struct bdr_secret secret = {(uint8_t *)(uintptr_t) "key", 3};
     char out[72];
 
     (void)state;
@@ -354,8 +358,9 @@ static void test_syslog__lines__are_of_rfc_5424(void **state)
 
         lab_clear();
         snprintf(port, sizeof(port), "syslog_%s", transports[i]);
-        id = channel_post(r, "{\"name\":\"%s\",\"kind\":\"syslog\",\"host\":\"127.0.0.1\",\"port\":%d,\"transport\":\"%s\"}",
-                          transports[i], lab_port(port), transports[i]);
+        id = channel_post(
+            r, "{\"name\":\"%s\",\"kind\":\"syslog\",\"host\":\"127.0.0.1\",\"port\":%d,\"transport\":\"%s\"}",
+            transports[i], lab_port(port), transports[i]);
         v = channel_test(r, id);
         assert_string_equal(rig_at(v, "/delivered"), "true");
         json_decref(v);
@@ -432,7 +437,7 @@ static void test_failure__each_kind__is_told_by_the_test_button(void **state)
         const char *kind, *port, *more, *says;
     } rows[] = {
         {"mail", "refusing", "\"tls\":\"none\"", "554"},
-        {"mail", "plain", "\"tls\":\"starttls\"", "STARTTLS"},      /* it offers none: nothing is sent in the clear */
+        {"mail", "plain", "\"tls\":\"starttls\"", "STARTTLS"},       /* it offers none: nothing is sent in the clear */
         {"mail", "starttls", "\"tls\":\"starttls\"", "certificate"}, /* of a CA that nobody named */
         {"mail", "tls", "\"tls\":\"tls\"", "certificate"},
         {"webhook", "http", "/500", "status 500"},
@@ -454,8 +459,8 @@ static void test_failure__each_kind__is_told_by_the_test_button(void **state)
                               "\"from\":\"a@b.example\",\"to\":[\"c@d.example\"]}",
                               i, lab_port(rows[i].port), rows[i].more);
         else
-            id = channel_post(r, "{\"name\":\"c%zu\",\"kind\":\"webhook\",\"url\":\"%s://localhost:%d%s\"}", i, rows[i].port,
-                              lab_port(rows[i].port), rows[i].more);
+            id = channel_post(r, "{\"name\":\"c%zu\",\"kind\":\"webhook\",\"url\":\"%s://localhost:%d%s\"}", i,
+                              rows[i].port, lab_port(rows[i].port), rows[i].more);
         v = channel_test(r, id);
         assert_string_equal(rig_at(v, "/delivered"), "false");
         if (!strstr(rig_at(v, "/error"), rows[i].says))
@@ -526,7 +531,8 @@ static void test_deliver__two_consoles__send_once(void **state)
                                &c[1]));
     for (int i = 0; i < 8; i++) {
         snprintf(name, sizeof(name), "hook %d", i);
-        channel_post(r, "{\"name\":\"%s\",\"kind\":\"webhook\",\"url\":\"http://127.0.0.1:%d/200\"}", name, lab_port("http"));
+        channel_post(r, "{\"name\":\"%s\",\"kind\":\"webhook\",\"url\":\"http://127.0.0.1:%d/200\"}", name,
+                     lab_port("http"));
     }
     site_proxy(r->bed, "p");
     check_ok(bdr_watch_conditions(r->console, SITE_NOW + 20 * MINUTE));
@@ -549,7 +555,8 @@ static void test_channels__rights_and_mistakes__are_told(void **state)
         {"{\"name\":\"x\",\"kind\":\"mail\",\"host\":\"h\",\"from\":\"a@b\",\"to\":[]}", "to"},
         {"{\"name\":\"x\",\"kind\":\"mail\",\"host\":\"h\",\"from\":\"a@b\\r\\nBcc: c@d\",\"to\":[\"a@b\"]}", "from"},
         {"{\"name\":\"x\",\"kind\":\"mail\",\"host\":\"h\",\"from\":\"a@b\",\"to\":[\"a@b>,<c@d\"]}", "to"},
-        {"{\"name\":\"x\",\"kind\":\"mail\",\"host\":\"h\",\"from\":\"a@b\",\"to\":[\"a@b\"],\"tls\":\"none\",\"username\":\"u\","
+        {"{\"name\":\"x\",\"kind\":\"mail\",\"host\":\"h\",\"from\":\"a@b\",\"to\":[\"a@b\"],\"tls\":\"none\","
+         "\"username\":\"u\","
          "\"password\":\"p\"}",
          "tls"},
         {"{\"name\":\"x\",\"kind\":\"webhook\"}", "url"},
@@ -603,9 +610,10 @@ static void test_channels__secrets__go_in_and_never_come_out(void **state)
     size_t n = 0;
 
     RIG_OF(state, r);
-    v = rig_want(r, r->admin, 201, "POST", "/v1/channels",
-                 "{\"name\":\"m\",\"kind\":\"mail\",\"host\":\"mx.example\",\"username\":\"u\",\"password\":\"TOPSECRET-1\","
-                 "\"from\":\"a@b\",\"to\":[\"c@d\"]}");
+    v = rig_want(
+        r, r->admin, 201, "POST", "/v1/channels",
+        "{\"name\":\"m\",\"kind\":\"mail\",\"host\":\"mx.example\",\"username\":\"u\",\"password\":\"TOPSECRET-1\","
+        "\"from\":\"a@b\",\"to\":[\"c@d\"]}");
     assert_string_equal(rig_at(v, "/sealed"), "true");
     assert_string_equal(rig_at(v, "/password"), "");
     snprintf(path, sizeof(path), "/v1/channels/%s", rig_at(v, "/id"));
