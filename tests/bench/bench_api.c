@@ -83,7 +83,7 @@ static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, 
         tx, &(struct bdr_in_certificate_add){info.serial, machine, {print, 32}, now, info.not_after_ms}));
     BDR_TRY(bdr_q_host_of_agent(tx, &(struct bdr_in_host_of_agent){BDR_SOME(machine), name, address, "Debian 12", now},
                                 &host));
-    return bdr_q_host_protect(
+    BDR_TRY(bdr_q_host_protect(
         tx,
         &(struct bdr_in_host_protect){host, BDR_SOME(policy), BDR_SOME(repository), BDR_SOME(now + i % 3600 * 1000)},
         &n);
