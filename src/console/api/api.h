@@ -66,4 +66,5 @@ extern const struct bdr_route_table api_machine_join_table, api_machine_beat_tab
     api_machine_job_table, api_machine_scan_table, api_machine_gateway_table;
 extern const struct bdr_route_table api_install_table;   /* of port 30080, and not of the API */
 extern const struct bdr_route_table api_alarms_table, api_channels_table, api_metrics_table, api_watch_table;
+extern const struct bdr_route_table api_web_table;
 extern const struct bdr_route_table *const api_tables[]; /* NULL-ended */

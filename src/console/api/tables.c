@@ -28,5 +28,6 @@ const struct bdr_route_table *const api_tables[] = {
     &api_channels_table,
     &api_metrics_table,
     &api_watch_table,
+    &api_web_table, /* last: whatever is none of the above */
     NULL,
 };

@@ -33,11 +33,13 @@ static int rig_up(void **state, int (*bed_up)(void **state))
         return 0;
     }
     check_ok(bdr_arena_new(&r->arena));
+    snprintf(r->web, sizeof(r->web), "%s/web", r->bed->dir);
     check_ok(bdr_console_start(&(struct bdr_console_config){.folder = r->bed->dir,
                                                             .db = r->bed->where,
                                                             .address = "127.0.0.1",
                                                             .port = BDR_ANY_PORT,
                                                             .http_port = BDR_ANY_PORT,
+                                                            .web = r->web,
                                                             .no_ticks = true},
                                &r->console));
     snprintf(base, sizeof(base), "https://127.0.0.1:%u", bdr_console_port(r->console));
