@@ -59,7 +59,7 @@ static void agent_address(int64_t i, char out[24])
 
 static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, int64_t policy, int64_t repository)
 {
-    int64_t now = bdr_clock_wall_ms(), machine, host, n;
+    int64_t now = bdr_clock_wall_ms(), due = now + i % 3600 * 1000, machine, host, n;
     struct bdr_cert_info info;
     char uuid[40], name[32], address[24];
     uint8_t print[32];
@@ -84,9 +84,9 @@ static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, 
     BDR_TRY(bdr_q_host_of_agent(tx, &(struct bdr_in_host_of_agent){BDR_SOME(machine), name, address, "Debian 12", now},
                                 &host));
     BDR_TRY(bdr_q_host_protect(
-        tx,
-        &(struct bdr_in_host_protect){host, BDR_SOME(policy), BDR_SOME(repository), BDR_SOME(now + i % 3600 * 1000)},
-        &n);
+        tx, &(struct bdr_in_host_protect){host, BDR_SOME(policy), BDR_SOME(repository), BDR_SOME(due)}, &n));
+    /* as if it had run before: runs are spread over the hour */
+    return bdr_q_host_scheduled(tx, host, due - 3600000, BDR_SOME(due), &n);
 }
 
 static struct bdr_err *fill(struct bdr_tx *tx, void *ctx)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* care.c - jobs that keep repositories small and whole: prune by the retention of policies, verify a sample. */
-#include "rules/label.h"
+#include "db/statements.h"
 #include "watch/watch.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -38,26 +38,21 @@ static bool care_wanted(const struct bdr_row_care_list *r, int64_t done_ms, int6
     return !r->cares && (age >= at_last_ms || (age >= calm_ms && !r->syncs));
 }
 
-/* Hosts by retention; `rules` gets {"retention":"daily=7","hosts":[1,2],"labels":["web","db"]} for each. */
+/* Hosts by retention; `rules` gets {"retention":"daily=7","hosts":[1,2]} for each. */
 static struct bdr_err *care_rules(struct bdr_tx *tx, int64_t repository_id, json_t *rules)
 {
     BDR_AUTO(mem) struct bdr_row_care_keeps *row = NULL;
-    json_t *hosts = NULL, *labels = NULL, *rule;
-    char label[BDR_LABEL_CHARS];
+    json_t *hosts = NULL;
     size_t n = 0;
     bool ok = true;
 
     BDR_TRY(bdr_q_care_keeps(tx, repository_id, &row, &n));
     for (size_t i = 0; ok && i < n; i++) {
-        BDR_TRY(bdr_host_label(tx, row[i].host_id, label));
         if (!i || strcmp(row[i].retention, row[i - 1].retention) != 0) {
             hosts = json_array();
-            labels = json_array();
-            rule = json_pack("{s:s,s:o,s:o}", "retention", row[i].retention, "hosts", hosts, "labels", labels);
-            ok = !json_array_append_new(rules, rule);
+            ok = !json_array_append_new(rules, json_pack("{s:s,s:o}", "retention", row[i].retention, "hosts", hosts));
         }
-        ok = ok && !json_array_append_new(hosts, json_integer((json_int_t)row[i].host_id)) &&
-             !json_array_append_new(labels, json_string(label));
+        ok = ok && !json_array_append_new(hosts, json_integer((json_int_t)row[i].host_id));
     }
     if (!ok)
         BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
@@ -77,10 +72,10 @@ static struct bdr_err *care_held(struct bdr_tx *tx, int64_t repository_id, json_
     return NULL;
 }
 
-/* {"rules":[...],"held":["POINT"]}; *out NULL when policies keep everything. Hosts that no rule names are kept. */
+/* {"rules":[...],"keep":["POINT"]}; *out NULL when policies keep everything. Hosts that no rule names are kept. */
 static struct bdr_err *care_params(struct bdr_tx *tx, int64_t repository_id, char **out)
 {
-    json_t *rules = json_array(), *held = json_array(), *root = json_pack("{s:o,s:o}", "rules", rules, "held", held);
+    json_t *rules = json_array(), *held = json_array(), *root = json_pack("{s:o,s:o}", "rules", rules, "keep", held);
     struct bdr_err *err = root ? care_rules(tx, repository_id, rules) : NULL;
 
     if (root && !err && json_array_size(rules))

@@ -331,9 +331,8 @@ static void test_care__a_repository__is_pruned_daily_and_verified_weekly(void **
     params = json_loads(row->params, 0, NULL);
     assert_string_equal(rig_at(params, "/rules/0/retention"), "daily=7");
     assert_int_equal(rig_int(params, "/rules/0/hosts/0"), s.host);
-    assert_string_equal(rig_at(params, "/rules/0/labels/0"), "vm-1");
-    assert_string_equal(rig_at(params, "/held/0"), "precious");
-    assert_string_equal(rig_at(params, "/held/1"), "");
+    assert_string_equal(rig_at(params, "/keep/0"), "precious");
+    assert_string_equal(rig_at(params, "/keep/1"), "");
     json_decref(params);
     sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)SITE_NOW);
     check_ok(bdr_watch_care(r->console, SITE_NOW + MINUTE));
