@@ -98,10 +98,41 @@ static struct bdr_err *ended_sync(struct bdr_tx *tx, struct ended *e, const stru
     return changed >= 0 && !full && misses <= 0 ? ended_changes(tx, e, j, changed) : NULL;
 }
 
+static bool names(const json_t *list, const char *ref)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *item = json_string_value(json_array_get(list, i));
+
+        if (item && !strcmp(item, ref))
+            return true;
+    }
+    return false;
+}
+
+/* What a gateway found in its own repository: points that are damaged, and those it was asked about that are right. */
+static struct bdr_err *ended_verify(struct bdr_tx *tx, const struct bdr_row_job_ended *j, const json_t *result,
+                                    const json_t *asked)
+{
+    const json_t *damaged = json_object_get(result, "damaged_points");
+    int64_t n;
+
+    for (size_t i = 0; i < json_array_size(damaged); i++)
+        if (json_is_string(json_array_get(damaged, i)))
+            BDR_TRY(bdr_q_point_damaged(tx, j->repository_id.v, json_string_value(json_array_get(damaged, i)), &n));
+    for (size_t i = 0; i < json_array_size(asked); i++) {
+        const char *ref = json_string_value(json_array_get(asked, i));
+
+        if (ref && !names(damaged, ref))
+            BDR_TRY(bdr_q_point_verified(tx, j->repository_id.v, ref, j->ended_ms, &n));
+    }
+    return NULL;
+}
+
 static struct bdr_err *ended_one(struct bdr_tx *tx, struct ended *e, const struct bdr_row_job_ended *j)
 {
     bool done = !strcmp(j->state, "done"), failed = !strcmp(j->state, "failed");
-    json_t *result = done && *j->result ? json_loads(j->result, 0, NULL) : NULL;
+    json_t *result = *j->result ? json_loads(j->result, 0, NULL) : NULL;
+    json_t *params = *j->params ? json_loads(j->params, 0, NULL) : NULL;
     int64_t read = result_number(result, "read_bytes"), mine = 0, hour = j->ended_ms - j->ended_ms % 3600000;
     const struct bdr_value v[] = {BDR_VT("job", j->kind),         BDR_VT("name", j->name),
                                   BDR_VT("origin", j->origin),    BDR_VN("job_id", j->id),
@@ -121,7 +152,10 @@ static struct bdr_err *ended_one(struct bdr_tx *tx, struct ended *e, const struc
                             e->now_ms);
     if (!err && mine && done && j->host_id.set && !strcmp(j->kind, "sync"))
         err = ended_sync(tx, e, j, result);
+    if (!err && mine && result && j->repository_id.set && !strcmp(j->kind, "verify"))
+        err = ended_verify(tx, j, result, json_object_get(params, "points"));
     json_decref(result);
+    json_decref(params);
     return err;
 }
 

@@ -613,6 +613,39 @@ static void test_alarm__other_conditions__are_found(void **state)
         assert_int_equal(standing(r, kinds[i]), 0);
 }
 
+static void test_ended__a_verify__marks_what_it_found(void **state)
+{
+    BDR_AUTO(mem) struct bdr_row_point *point = NULL;
+    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
+    struct bdr_tx *tx = NULL;
+    struct scene s;
+
+    RIG_OF(state, r);
+    s = scene_make(r);
+    for (int i = 0; i < 2; i++)
+        sql(r,
+            "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes) "
+            "VALUES (%lld, %lld, 'p%d', %d, 'full', 'crash', 1)",
+            (long long)s.host, (long long)s.repository, i, i + 1);
+    check_ok(bdr_watch_care(r->console, SITE_NOW)); /* the prune goes first */
+    sql(r, "UPDATE job SET state = 'done', ended_ms = 1");
+    check_ok(bdr_watch_care(r->console, SITE_NOW + MINUTE));
+    assert_int_equal(jobs(r, "verify", &row), 1);
+    job_ends(r, row->id, "failed", "{\"damaged_points\":[\"p1\",\"nobody\"]}", SITE_NOW + 2 * MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * MINUTE));
+    assert_int_equal(standing(r, "point.damaged"), 1);
+    /* repaired, and looked at again by name */
+    sql(r, "UPDATE job SET params = '{\"points\":[\"p1\"]}' WHERE id = %lld", (long long)row->id);
+    job_ends(r, row->id, "done", "{\"damaged_points\":[]}", SITE_NOW + 4 * MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 4 * MINUTE));
+    assert_int_equal(standing(r, "point.damaged"), 0);
+    check_ok(bdr_tx_begin(r->bed->db, BDR_TX_READ, &tx));
+    check_ok(bdr_q_point_get(tx, 2, &point));
+    bdr_tx_abandon(tx);
+    assert_string_equal(point->state, "ok");
+    assert_int_equal(point->verified_ms, SITE_NOW + 4 * MINUTE);
+}
+
 /* ---- series ---- */
 
 static void test_series__rpo__is_measured_thinned_and_told(void **state)
@@ -761,6 +794,7 @@ int main(void)
         cmocka_unit_test(test_change_unusual__is_eight_times_the_median_and_much),
         RIG(test_ended__results__tell_of_ransomware_and_broken_trackers),
         RIG(test_alarm__other_conditions__are_found),
+        RIG(test_ended__a_verify__marks_what_it_found),
         RIG(test_series__rpo__is_measured_thinned_and_told),
         RIG(test_summary__numbers__are_those_of_the_tables),
         RIG(test_stream__listeners__hear_the_kinds_they_want),
