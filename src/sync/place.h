@@ -4,7 +4,8 @@
 #include "bdr/sync_job.h"
 
 struct place {
-    struct bdr_repo *repo; /* owned */
+    struct bdr_repo *repo; /* owned; NULL: a gateway's */
+    struct bdr_sink *sink; /* owned */
 };
 bdr_ret place_open(const struct bdr_sync *s, struct place *out);
 void place_close(struct place *p);

@@ -80,7 +80,7 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
     bdr_worker_job_meter(s->job, sync_meter, &meter);
     bdr_worker_job_step(s->job, s->n == 1 ? "reading 1 disk" : "reading %zu disks", s->n);
     atomic_store(&s->job->disks, (unsigned)s->n);
-    err = bdr_backup_run(place.repo, s->disks, s->n, &opt, &r);
+    err = bdr_backup_to(place.sink, s->disks, s->n, &opt, &r);
     sync_meter(&meter, s->job);
     atomic_store(&s->job->disks, 0);
     bdr_worker_job_meter(s->job, NULL, NULL);
