@@ -19,7 +19,7 @@ struct every {
     const struct backup_args *a;
     struct bdr_cli *cli;
     const char *host;
-    struct bdr_repo *repo;
+    struct bdr_sink *sink;
     int64_t last_ms; /* the moment before; 0: none */
     uint64_t made, failed, partial, rpo_sum, rpo_n, rpo_max;
     uint64_t lead_ms;  /* from the start of an incremental point to its moment */
@@ -95,7 +95,7 @@ static struct bdr_err *every_point(struct every *e, uint64_t *out_wait_ms)
     uint64_t start = bdr_clock_mono_ms(), took, age, rpo = 0;
     int64_t moment_ms = bdr_clock_wall_ms();
     struct bdr_backup_result r;
-    struct bdr_err *err = backup_once(e->a, e->repo, e->host, NULL, NULL, &r);
+    struct bdr_err *err = backup_once(e->a, e->sink, e->host, NULL, NULL, &r);
 
     if (err)
         return every_failed(e, err, out_wait_ms);
@@ -139,14 +139,14 @@ static struct bdr_err *every_sum(const struct every *e)
 
 struct bdr_err *backup_every(const struct backup_args *a, struct bdr_cli *cli, const char *host)
 {
-    BDR_AUTO(repo) struct bdr_repo *repo = NULL;
+    __attribute__((cleanup(backup_place_close))) struct backup_place place = {0};
     struct bdr_cancel never = {0}; /* a signal waits for the point; a second one ends us */
     struct bdr_cli patient = *cli;
     struct every e = {.a = a, .cli = cli, .host = host, .delay_ms = EVERY_DELAY_MS};
 
     patient.cancel = &never;
-    BDR_TRY(bdr_cli_open_writer(&patient, &repo));
-    e.repo = repo;
+    BDR_TRY(backup_place_open(a, &patient, &place));
+    e.sink = place.sink;
     while (!bdr_cancelled(cli->cancel)) {
         uint64_t wait_ms = 0;
 

@@ -39,6 +39,7 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
         {"Changed", "changed_bytes", BDR_COL_SIZE, 0, 0},
         {"New", "new_bytes", BDR_COL_SIZE, 0, 0},
         {"Stored", "stored_bytes", BDR_COL_SIZE, 0, 0},
+        {"Sent", "sent_bytes", BDR_COL_SIZE, 0, 0},
         {"Maps", "map_bytes", BDR_COL_SIZE, 0, 0},
         {"Dedup ratio", "dedup_ratio", BDR_COL_TEXT, 0, 0},
         {"Compression", "compression_ratio", BDR_COL_TEXT, 0, 0},
@@ -63,6 +64,7 @@ static struct bdr_err *backup_tell(struct bdr_cli *cli, const char *host, const 
         BDR_CELL_U64(r->changed_bytes),
         BDR_CELL_U64(r->new_bytes),
         BDR_CELL_U64(r->stored_bytes),
+        r->sent_bytes ? BDR_CELL_U64(r->sent_bytes) : BDR_CELL_NONE,
         BDR_CELL_U64(r->node_bytes),
         BDR_CELL_TEXT(ratio_text(r->new_bytes + r->known_bytes, r->new_bytes, dedup)),
         BDR_CELL_TEXT(ratio_text(r->new_bytes, r->stored_bytes, comp)),
@@ -104,7 +106,7 @@ static struct bdr_err *backup_incomplete(const struct bdr_backup_result *r)
 static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
 {
     const struct backup_args *a = raw;
-    BDR_AUTO(repo) struct bdr_repo *repo = NULL;
+    __attribute__((cleanup(backup_place_close))) struct backup_place place = {0};
     BDR_AUTO(progress) struct bdr_progress *meter = NULL;
     struct bdr_backup_meter counts = {0};
     struct bdr_backup_result r;
@@ -116,12 +118,12 @@ static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
         bdr_os_idle();
     if (a->every_ms)
         return backup_every(a, cli, host);
-    BDR_TRY(bdr_cli_open_writer(cli, &repo));
+    BDR_TRY(backup_place_open(a, cli, &place));
     BDR_TRY(bdr_cli_progress(cli, &(struct bdr_progress_source){backup_sample, &counts}, &meter));
     bdr_progress_phase(meter, host);
-    BDR_TRY(backup_once(a, repo, host, &counts, cli->cancel, &r));
+    BDR_TRY(backup_once(a, place.sink, host, &counts, cli->cancel, &r));
     bdr_progress_stop(BDR_STEAL(meter));
-    BDR_TRY(backup_tell(cli, host, &r));
+    BDR_TRY(backup_tell(cli, place.repo ? host : bdr_sink_gateway_label(place.sink), &r));
     return backup_incomplete(&r);
 }
 
@@ -176,6 +178,20 @@ static const struct bdr_opt backup_opts[] = {
     {.name = "take-over", BDR_FLAG(struct backup_args, take_over), .cli_only = true,
      .help = "Fence off another writer of this host, or take the name over from another machine."},
     {.name = "workers", BDR_U32(struct backup_args, workers), .max = 64, .help = "Threads that read and hash. Default: by the CPUs."},
+    {.name = "host-number", BDR_U64(struct backup_args, host_number), .metavar = "N",
+     .help = "For a gateway: the number under which the console, or the gateway's file, knows this host."},
+    {.name = "cert", BDR_PATH(struct backup_args, gateway_cert), .metavar = "FILE",
+     .help = "For a gateway: this machine's certificate (PEM)."},
+    {.name = "key", BDR_PATH(struct backup_args, gateway_key), .metavar = "FILE",
+     .help = "For a gateway: the key of that certificate (PEM); nobody else may be able to read it."},
+    {.name = "ca", BDR_PATH(struct backup_args, gateway_ca), .metavar = "FILE",
+     .help = "For a gateway: the CA that the gateway's certificate must be of (PEM)."},
+    {.name = "proxy", BDR_STRING(struct backup_args, proxy), .metavar = "URL",
+     .help = "For a gateway: reach it by this HTTP proxy."},
+    {.name = "bandwidth", BDR_SIZE(struct backup_args, bandwidth_bps), .metavar = "BYTES",
+     .help = "For a gateway: send at most so many bytes a second."},
+    {.name = "fence", BDR_U64(struct backup_args, fence), .metavar = "N", .cli_only = true,
+     .help = "For a gateway: number of this run; smaller ones than the last are refused. Default: the time."},
     {.name = "tls-ca", BDR_PATH(struct backup_args, tls_ca), .help = "For nbds: sources, the CA to trust (PEM)."},
     {.name = "tls-cert", BDR_PATH(struct backup_args, tls_cert), .help = "For nbds: sources, our certificate (PEM)."},
     {.name = "tls-key", BDR_PATH(struct backup_args, tls_key), .help = "For nbds: sources, our certificate's key (PEM)."},
@@ -198,6 +214,8 @@ const struct bdr_cmd bdr_cmd_backup = {
             "Interrupt it at any time: nothing half done becomes visible, and the next run stores nothing twice.",
     .examples = "# a disk image\nbdr backup --repo /backup/r1 --host web1 /var/lib/vm/web1.img\n"
                 "# two block devices of this machine\nbdr backup --repo s3://dr/site1 /dev/sda /dev/sdb\n"
+                "# to a gateway that owns the repository\nbdr backup --repo https://gateway.example --host-number 7 --cert /etc/bdr/m.crt "
+                "--key /etc/bdr/m.key --ca /etc/bdr/ca.crt /dev/sda\n"
                 "# all disks of this running machine, every five minutes\nbdr backup --repo /backup/r1 --every 5m live:all\n"
                 "# only what QEMU says has changed\nbdr backup --repo /backup/r1 --host db --dirty-bitmap bdr qcow2:db.qcow2\n",
     .opts = backup_opts,

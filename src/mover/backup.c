@@ -14,10 +14,9 @@
 #define BACKUP_UNREADABLE_MAX 4096
 
 struct backup {
-    struct bdr_repo *repo;
+    struct bdr_sink *sink; /* borrowed */
     const struct bdr_backup_options *opt;
     struct bdr_backup_meter *meter;
-    struct bdr_session *session;
     json_t *base; /* owned; manifest of the host's last point, or NULL */
     json_t *disks;
     struct rounds_disk *disk; /* owned; n of them */
@@ -34,21 +33,16 @@ static void backup_reason(struct backup *b, const char *fmt, const char *arg)
 /* The host's last point, checked to be this machine's. */
 static struct bdr_err *backup_base(struct backup *b, const char *host_id)
 {
-    struct bdr_point_info info;
-    struct bdr_err *err =
-        bdr_repo_find(b->repo, b->opt->base_point ? b->opt->base_point : "latest", b->opt->host, &info);
     const json_t *id;
 
-    if (err && err->code == BDR_NOTFOUND) {
-        bdr_err_drop(err, "the host's first point");
+    BDR_TRY(bdr_sink_base(b->sink, &b->base));
+    if (!b->base) {
         backup_reason(b, b->opt->base_point ? "the point to build on was removed meanwhile" : "first point of this host",
                       "");
         return NULL;
     }
-    BDR_TRY(err);
-    BDR_TRY(bdr_point_read(b->repo, &info, &b->base));
     id = json_object_get(b->base, "host_id");
-    if (!b->opt->base_point && host_id[0] && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 &&
+    if (!bdr_sink_knows_host(b->sink) && !b->opt->base_point && host_id[0] && json_is_string(id) && strcmp(json_string_value(id), host_id) != 0 &&
         !b->opt->take_over)
         BDR_FAIL(BDR_INVAL, 0,
                  "the name '%s' belongs to another machine's points in this repository; choose another with --host, or "
@@ -114,7 +108,7 @@ static struct bdr_err *backup_describe(struct backup *b, const struct rounds_dis
     BDR_TRY(bdr_json_set(d, "sector", json_integer(info->sector_bytes)));
     BDR_TRY(bdr_json_set(d, "table", json_string(backup_table(disk->spec.src, info))));
     BDR_TRY(bdr_json_set(d, "levels", json_integer(bdr_map_levels(
-                                         bdr_blocks_of(info->size_bytes, bdr_repo_block_bytes(b->repo))))));
+                                         bdr_blocks_of(info->size_bytes, bdr_sink_block_bytes(b->sink))))));
     if (!r->zero)
         BDR_TRY(bdr_json_set(d, "root", json_string(bdr_hex(r->root.b, sizeof(r->root.b), hex))));
     if (token) {
@@ -139,7 +133,7 @@ static struct bdr_err *backup_rounds(struct backup *b)
         if (!b->opt->moment)
             return NULL;
         /* The next pass builds on the maps of this one, so they must be where they can be read. */
-        BDR_TRY(bdr_session_flush(b->session));
+        BDR_TRY(bdr_sink_flush(b->sink));
         BDR_TRY(bdr_cancel_check(b->opt->cancel));
         BDR_TRY_FOR(bdr_moment_next(b->opt->moment, &step), "bringing the disks to one moment");
         atomic_fetch_add(&b->meter->pass, 1);
@@ -156,7 +150,7 @@ static struct bdr_err *backup_disks(struct backup *b, const struct bdr_backup_di
     char name[32];
 
     for (size_t i = 0; i < b->n; i++)
-        BDR_TRY(rounds_open(b->opt, b->session, b->meter, disks[i].src, b->base, &b->disk[i]));
+        BDR_TRY(rounds_open(b->opt, b->sink, b->meter, disks[i].src, b->base, &b->disk[i]));
     BDR_TRY(backup_rounds(b));
     for (size_t i = 0; i < b->n; i++) {
         const struct rounds_disk *d = &b->disk[i];
@@ -228,19 +222,21 @@ static struct bdr_err *backup_moment(const struct bdr_moment_report *r, json_t *
 
 static struct bdr_err *backup_stats(struct backup *b, json_t *point, double seconds)
 {
-    struct bdr_session_stats *s = bdr_session_stats(b->session);
     struct bdr_backup_result *r = b->out;
     json_t *stats = json_object();
+    struct bdr_sink_stats s;
 
+    bdr_sink_stats(b->sink, &s);
     r->seconds = seconds;
     r->size_bytes = atomic_load(&b->meter->total_bytes);
     r->read_bytes = atomic_load(&b->meter->read_bytes);
     r->zero_bytes = atomic_load(&b->meter->zero_bytes);
     r->changed_bytes = atomic_load(&b->meter->changed_bytes);
-    r->new_bytes = atomic_load(&s->bytes_new);
-    r->stored_bytes = atomic_load(&s->bytes_stored);
-    r->known_bytes = atomic_load(&s->bytes_known);
-    r->node_bytes = atomic_load(&s->node_bytes);
+    r->new_bytes = s.bytes_new;
+    r->stored_bytes = s.bytes_stored;
+    r->known_bytes = s.bytes_known;
+    r->node_bytes = s.node_bytes;
+    r->sent_bytes = s.sent_bytes;
     r->healed_bytes = atomic_load(&b->meter->healed_bytes);
     BDR_TRY(bdr_json_set(point, "stats", stats));
     BDR_TRY(bdr_json_set(stats, "read_bytes", json_integer((json_int_t)r->read_bytes)));
@@ -324,10 +320,13 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_TRY(backup_tags(b->opt, point));
     BDR_TRY(backup_check_disks(disks, n, &total));
     atomic_store(&b->meter->total_bytes, total);
-    BDR_TRY(bdr_session_begin(b->repo,
-                              &(struct bdr_session_options){.host = b->opt->host, .take_over = b->opt->take_over,
-                                                            .compress = b->opt->compress},
-                              &b->session));
+    BDR_TRY(bdr_sink_begin(b->sink, &(struct bdr_sink_begin){.host = b->opt->host,
+                                                             .compress = b->opt->compress,
+                                                             .base_point = b->opt->base_point,
+                                                             .take_over = b->opt->take_over,
+                                                             .new_bytes = &b->meter->new_bytes,
+                                                             .stored_bytes = &b->meter->stored_bytes,
+                                                             .cancel = b->opt->cancel}));
     BDR_TRY(backup_base(b, host_id));
     /* The moment the content belongs to: no later than the first read. */
     BDR_TRY(bdr_json_set(point, "time_ms", json_integer(bdr_clock_wall_ms())));
@@ -344,10 +343,10 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
         BDR_TRY(backup_moment(&b->out->moment, point));
     if (b->opt->inherit)
         BDR_TRY(backup_inherit(b->opt->inherit, point));
-    BDR_TRY(bdr_session_flush(b->session));
+    BDR_TRY(bdr_sink_flush(b->sink));
     BDR_TRY(backup_stats(b, point, (double)(bdr_clock_mono_ms() - start) / 1000));
     BDR_TRY(bdr_cancel_check(b->opt->cancel));
-    BDR_TRY(bdr_session_publish(BDR_STEAL(b->session), point, b->out->point_id));
+    BDR_TRY(bdr_sink_publish(b->sink, point, b->out->point_id));
     for (size_t i = 0; i < n; i++)
         bdr_err_drop(bdr_source_committed(disks[i].src), "the tracker keeps more than it must; the point is safe");
     return NULL;
@@ -356,9 +355,18 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
 struct bdr_err *bdr_backup_run(struct bdr_repo *repo, const struct bdr_backup_disk *disks, size_t n,
                                const struct bdr_backup_options *opt, struct bdr_backup_result *out)
 {
+    BDR_AUTO(sink) struct bdr_sink *sink = NULL;
+
+    BDR_TRY(bdr_sink_local(repo, &sink));
+    return bdr_backup_to(sink, disks, n, opt, out);
+}
+
+struct bdr_err *bdr_backup_to(struct bdr_sink *sink, const struct bdr_backup_disk *disks, size_t n,
+                              const struct bdr_backup_options *opt, struct bdr_backup_result *out)
+{
     struct bdr_backup_meter own = {0};
     struct bdr_backup_result r = {0};
-    struct backup b = {.repo = repo, .opt = opt, .meter = opt->meter ? opt->meter : &own, .n = n, .out = &r};
+    struct backup b = {.sink = sink, .opt = opt, .meter = opt->meter ? opt->meter : &own, .n = n, .out = &r};
     struct bdr_err *err;
 
     if (!opt->host || !*opt->host || strlen(opt->host) > 127)
@@ -368,7 +376,7 @@ struct bdr_err *bdr_backup_run(struct bdr_repo *repo, const struct bdr_backup_di
     b.disk = calloc(n, sizeof(*b.disk));
     BDR_NOMEM_IF_NULL(b.disk);
     err = backup_go(&b, disks, n);
-    bdr_session_abandon(b.session);
+    bdr_sink_abandon(sink);
     for (size_t i = 0; i < n; i++)
         rounds_close(&b.disk[i]);
     free(b.disk);

@@ -21,7 +21,8 @@
 #define PASS_AUDIT_MIN 16
 
 struct pass_item {
-    struct bdr_map_run *run;
+    struct bdr_sink *sink;
+    struct bdr_sink_run *run;
     uint64_t first;
     uint32_t count;
     bool audit;
@@ -29,7 +30,8 @@ struct pass_item {
 
 struct pass {
     const struct pass_spec *spec;
-    struct bdr_map *map;
+    struct bdr_sink *sink;
+    struct bdr_sink_map *map;
     struct bdr_queue *queue;
     struct bdr_cancel stop;
     uint32_t block_bytes;
@@ -49,7 +51,7 @@ struct pass {
 static void item_free(struct pass_item *it)
 {
     if (it && it->run)
-        bdr_err_drop(bdr_map_run_end(it->run, false), "the pass failed already");
+        bdr_err_drop(bdr_sink_run_end(it->sink, it->run, false), "the pass failed already");
     free(it);
 }
 BDR_AUTO_DEFINE(item, struct pass_item *, item_free)
@@ -171,22 +173,22 @@ static struct bdr_err *pass_salvage(struct pass *p, uint64_t off, uint8_t *buf, 
 static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t block, const uint8_t *data, size_t len)
 {
     struct bdr_backup_meter *m = p->spec->meter;
-    const struct bdr_id *base = bdr_map_base(it->run, block);
+    const struct bdr_id *base = bdr_sink_run_base(p->sink, it->run, block);
     struct bdr_id id;
     bool fresh = false, same;
 
     if (bdr_all_zero(data, len)) {
         atomic_fetch_add(&m->zero_bytes, len);
-        bdr_map_set(it->run, block, NULL);
+        bdr_sink_run_set(p->sink, it->run, block, NULL);
         same = !base;
     } else {
-        BDR_TRY(bdr_session_id(p->spec->session, data, len, &id));
+        BDR_TRY(bdr_sink_id(p->sink, data, len, &id));
         same = base && !memcmp(base, &id, sizeof(id));
         /* A full pass asks the index even for what the base has: a block that was lost since is stored again. */
         if (!same || p->spec->mode == BDR_MAP_FULL)
-            BDR_TRY_FOR(bdr_session_put(p->spec->session, BDR_BLOCK_DATA, &id, data, len, &fresh),
+            BDR_TRY_FOR(bdr_sink_put(p->sink, it->run, block, &id, data, len, &fresh),
                         "storing the block at %llu", (unsigned long long)(block * p->block_bytes));
-        bdr_map_set(it->run, block, &id);
+        bdr_sink_run_set(p->sink, it->run, block, &id);
     }
     if (!same)
         atomic_fetch_add(&m->changed_bytes, len);
@@ -277,13 +279,13 @@ static struct bdr_err *patch_note(void *ctx, const struct bdr_extent *ext)
 static struct bdr_err *patch_block(struct pass *p, struct pass_item *it, uint64_t block, uint8_t *buf, size_t len)
 {
     struct pass_patch w = {.p = p, .off = block * p->block_bytes, .at = block * p->block_bytes, .buf = buf};
-    const struct bdr_id *base = bdr_map_base(it->run, block);
+    const struct bdr_id *base = bdr_sink_run_base(p->sink, it->run, block);
     struct patch_list list = {.n = 0};
     struct bdr_err *err;
     size_t got = len;
 
     if (base)
-        BDR_TRY_FOR(bdr_session_get(p->spec->session, base, buf, len, &got), "reading back the block at %llu",
+        BDR_TRY_FOR(bdr_sink_get(p->sink, base, buf, len, &got), "reading back the block at %llu",
                     (unsigned long long)w.off);
     else
         memset(buf, 0, len);
@@ -354,7 +356,7 @@ static struct bdr_err *pass_worker(void *ctx, unsigned index)
         if (!it)
             return NULL;
         BDR_TRY(pass_item(p, it, buf));
-        BDR_TRY(bdr_map_run_end(BDR_STEAL(it->run), true));
+        BDR_TRY(bdr_sink_run_end(p->sink, BDR_STEAL(it->run), true));
     }
 }
 
@@ -366,12 +368,13 @@ static struct bdr_err *feed_run(struct pass *p, uint64_t first, uint32_t count, 
 
     BDR_NOMEM_IF_NULL(it);
     pass_forget(p, first * p->block_bytes, (first + count) * p->block_bytes);
+    it->sink = p->sink;
     it->first = first;
     it->count = count;
     it->audit = audit;
     BDR_TRY(bdr_cancel_check(p->spec->cancel));
-    BDR_TRY(bdr_session_renew(p->spec->session));
-    BDR_TRY(bdr_map_run(p->map, first, count, &it->run));
+    BDR_TRY(bdr_sink_renew(p->sink));
+    BDR_TRY(bdr_sink_map_run(p->sink, p->map, first, count, &it->run));
     BDR_TRY(bdr_queue_put(p->queue, &p->stop, it, 1));
     (void)BDR_STEAL(it);
     return NULL;
@@ -460,7 +463,7 @@ static struct bdr_err *feed_zero(struct pass *p, uint64_t off, uint64_t len)
     first = BDR_MAX(first, p->next);
     if (first < end) {
         BDR_TRY(feed_gap(p, first));
-        BDR_TRY(bdr_map_zero(p->map, first, end - first));
+        BDR_TRY(bdr_sink_map_zero(p->sink, p->map, first, end - first));
         pass_forget(p, first * p->block_bytes, end * p->block_bytes);
         p->next = end;
         atomic_fetch_add(&p->spec->meter->done_bytes, BDR_MIN(end * p->block_bytes, p->size) - first * p->block_bytes);
@@ -507,47 +510,57 @@ static struct bdr_err *pass_go(struct pass *p)
     return err;
 }
 
-struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *r)
+static struct bdr_err *pass_all(struct pass *p, struct pass_result *r)
 {
-    struct pass p = {.spec = spec, .out = r, .size = spec->info.size_bytes};
-    BDR_AUTO(map) struct bdr_map *map = NULL;
+    const struct pass_spec *spec = p->spec;
     BDR_AUTO(queue) struct bdr_queue *queue = NULL;
     struct bdr_err *err;
 
-    p.block_bytes = bdr_repo_block_bytes(bdr_session_repo(spec->session));
-    p.blocks = bdr_blocks_of(p.size, p.block_bytes);
-    BDR_TRY(bdr_os_random(&p.seed, sizeof(p.seed)));
-    p.seed |= 1;
-    p.audit_rate = spec->audit_pct / 100;
-    if (p.audit_rate > 0)
-        p.audit_rate = BDR_MIN(BDR_MAX(p.audit_rate, (double)PASS_AUDIT_MIN / (double)p.blocks), 1.0);
-    p.audit_skip = p.audit_rate > 0 ? audit_distance(&p) : 0;
-    BDR_TRY(bdr_map_new(spec->session, p.blocks, spec->base, spec->mode, &map));
+    p->block_bytes = bdr_sink_block_bytes(p->sink);
+    p->blocks = bdr_blocks_of(p->size, p->block_bytes);
+    BDR_TRY(bdr_os_random(&p->seed, sizeof(p->seed)));
+    p->seed |= 1;
+    p->audit_rate = spec->audit_pct / 100;
+    if (p->audit_rate > 0)
+        p->audit_rate = BDR_MIN(BDR_MAX(p->audit_rate, (double)PASS_AUDIT_MIN / (double)p->blocks), 1.0);
+    p->audit_skip = p->audit_rate > 0 ? audit_distance(p) : 0;
+    BDR_TRY(bdr_sink_map_new(p->sink,
+                             &(struct bdr_sink_disk){.identity = spec->info.identity, .size_bytes = p->size,
+                                                     .base = spec->base, .mode = spec->mode},
+                             &p->map));
     BDR_TRY(bdr_queue_new(2 * (size_t)spec->workers, UINT64_MAX, &queue));
-    p.map = map;
-    p.queue = queue;
+    p->queue = queue;
     if (spec->mode == BDR_MAP_DELTA)
-        p.old = r->bad;
+        p->old = r->bad;
     else
         pass_bad_free(&r->bad);
-    if (spec->last && p.old.n) {
-        p.was.at = calloc(p.old.n, sizeof(*p.was.at));
-        if (p.was.at)
-            memcpy(p.was.at, p.old.at, p.old.n * sizeof(*p.was.at));
-        p.was.n = p.was.at ? p.old.n : 0;
-        if (!p.was.at)
+    if (spec->last && p->old.n) {
+        p->was.at = calloc(p->old.n, sizeof(*p->was.at));
+        if (p->was.at)
+            memcpy(p->was.at, p->old.at, p->old.n * sizeof(*p->was.at));
+        p->was.n = p->was.at ? p->old.n : 0;
+        if (!p->was.at)
             BDR_FAIL(BDR_NOMEM, 0, "allocating memory"); /* old stays with r */
     }
-    r->bad = (struct pass_bad){.unlisted = p.old.unlisted, .unlisted_bytes = p.old.unlisted_bytes, .bytes = p.old.unlisted_bytes};
+    r->bad = (struct pass_bad){.unlisted = p->old.unlisted, .unlisted_bytes = p->old.unlisted_bytes, .bytes = p->old.unlisted_bytes};
     r->audited = r->misses = 0;
-    pthread_mutex_init(&p.lock, NULL);
-    err = pass_go(&p);
-    pass_forget(&p, UINT64_MAX, UINT64_MAX);
-    pass_bad_free(&p.old);
-    pass_bad_free(&p.was);
-    pthread_mutex_destroy(&p.lock);
+    pthread_mutex_init(&p->lock, NULL);
+    err = pass_go(p);
+    pass_forget(p, UINT64_MAX, UINT64_MAX);
+    pass_bad_free(&p->old);
+    pass_bad_free(&p->was);
+    pthread_mutex_destroy(&p->lock);
     BDR_TRY(err);
-    BDR_TRY(bdr_map_finish(map, &r->root, &r->zero));
+    BDR_TRY(bdr_sink_map_finish(p->sink, p->map, &r->root, &r->zero));
     bad_tidy(&r->bad);
     return NULL;
+}
+
+struct bdr_err *pass_run(const struct pass_spec *spec, struct pass_result *r)
+{
+    struct pass p = {.spec = spec, .sink = spec->sink, .out = r, .size = spec->info.size_bytes};
+    struct bdr_err *err = pass_all(&p, r);
+
+    bdr_sink_map_free(p.sink, p.map);
+    return err;
 }

@@ -2,8 +2,7 @@
 /* pass.h - one pass over one disk: extents -> read -> hash -> store -> map. Private to the mover. */
 #pragma once
 #include "bdr/backup.h"
-#include "bdr/map.h"
-#include "bdr/session.h"
+#include "bdr/sink.h"
 
 #define PASS_RANGES_MAX 65536 /* 1 MiB a disk at most */
 
@@ -19,7 +18,7 @@ struct pass_bad {
 };
 void pass_bad_free(struct pass_bad *bad);
 struct pass_spec {
-    struct bdr_session *session;
+    struct bdr_sink *sink;
     struct bdr_source *src;
     struct bdr_source_info info;
     const struct bdr_id *base; /* root of the base map, or NULL */

@@ -27,13 +27,13 @@ static bool rounds_base(const json_t *base, const char *identity, struct bdr_poi
     return false;
 }
 
-struct bdr_err *rounds_open(const struct bdr_backup_options *opt, struct bdr_session *session,
+struct bdr_err *rounds_open(const struct bdr_backup_options *opt, struct bdr_sink *sink,
                             struct bdr_backup_meter *meter, struct bdr_source *src, const json_t *base,
                             struct rounds_disk *out)
 {
     unsigned workers = opt->workers ? opt->workers : BDR_MAX(2 * bdr_cpu_count(), 4u);
 
-    *out = (struct rounds_disk){.spec = {.session = session, .src = src, .meter = meter, .cancel = opt->cancel},
+    *out = (struct rounds_disk){.spec = {.sink = sink, .src = src, .meter = meter, .cancel = opt->cancel},
                                 .r = {.zero = true}};
     BDR_TRY(bdr_source_info(src, &out->spec.info));
     if (!out->spec.info.size_bytes)
@@ -145,7 +145,7 @@ static struct bdr_err *rounds_full(struct rounds_disk *d)
 
 struct bdr_err *rounds_first(struct rounds_disk *d, const struct bdr_backup_options *opt, char *reason, size_t n)
 {
-    uint32_t block = bdr_repo_block_bytes(bdr_session_repo(d->spec.session));
+    uint32_t block = bdr_sink_block_bytes(d->spec.sink);
     bool delta = false, ok = false;
 
     BDR_TRY(rounds_may_delta(d, opt, &delta, reason, n));

@@ -19,7 +19,7 @@ struct rounds_disk {
 };
 
 /* base: the manifest of the last point, or NULL; must outlive the disk. */
-bdr_ret rounds_open(const struct bdr_backup_options *opt, struct bdr_session *session, struct bdr_backup_meter *meter,
+bdr_ret rounds_open(const struct bdr_backup_options *opt, struct bdr_sink *sink, struct bdr_backup_meter *meter,
                     struct bdr_source *src, const json_t *base, struct rounds_disk *out);
 void rounds_close(struct rounds_disk *d);
 /* Against the last point. `reason` gets why all of it was read, in words, unless it says something already. */

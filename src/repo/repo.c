@@ -251,6 +251,13 @@ const char *bdr_repo_url(const struct bdr_repo *repo)
 {
     return repo->store->url;
 }
+void bdr_repo_id_key(const struct bdr_repo *repo, uint8_t out[32], bool *out_keyed)
+{
+    *out_keyed = repo->sealed;
+    if (repo->sealed)
+        memcpy(out, repo->id_key.b, sizeof(repo->id_key.b));
+}
+
 uint32_t bdr_repo_block_bytes(const struct bdr_repo *repo)
 {
     return repo->block_bytes;

@@ -210,23 +210,36 @@ static void slot_put(struct bdr_session *s, struct session_slot *slot)
     pthread_mutex_unlock(&s->lock);
 }
 
-static struct bdr_err *slot_store(struct bdr_session *s, struct session_slot *slot, const struct bdr_id *id,
-                                  const void *data, size_t len, size_t *out_stored)
+/* What is put: the block itself, or how somebody who was checked has compressed it. */
+struct session_block {
+    const void *data;
+    size_t len, raw_len;
+    bool encoded;
+    enum bdr_codec codec; /* of encoded data */
+};
+
+static struct bdr_err *slot_pack(struct bdr_session *s, struct session_slot *slot, struct session_block *b)
 {
-    enum bdr_codec codec = BDR_CODEC_NONE, want = slot->cls == BDR_PACK_NODE ? BDR_CODEC_NONE : s->codec;
-    const void *body = data;
-    size_t n = len;
+    enum bdr_codec want = slot->cls == BDR_PACK_NODE ? BDR_CODEC_NONE : s->codec;
 
     slot->packed.len = 0;
-    bdr_buf_reserve(&slot->packed, bdr_codec_bound(len));
+    bdr_buf_reserve(&slot->packed, bdr_codec_bound(b->raw_len));
     BDR_TRY(bdr_buf_check(&slot->packed));
-    BDR_TRY(bdr_codec_pack(slot->codec, want, s->level, data, len, slot->packed.data, &codec, &n));
-    if (codec != BDR_CODEC_NONE)
-        body = slot->packed.data;
+    BDR_TRY(bdr_codec_pack(slot->codec, want, s->level, b->data, b->raw_len, slot->packed.data, &b->codec, &b->len));
+    if (b->codec != BDR_CODEC_NONE)
+        b->data = slot->packed.data;
+    return NULL;
+}
+
+static struct bdr_err *slot_store(struct bdr_session *s, struct session_slot *slot, const struct bdr_id *id,
+                                  struct session_block b, size_t *out_stored)
+{
+    if (!b.encoded)
+        BDR_TRY(slot_pack(s, slot, &b));
     if (!slot->pack)
         BDR_TRY(bdr_pack_begin(&s->repo->env, slot->cls, &slot->pack));
-    BDR_TRY(bdr_pack_add(slot->pack, id, codec, body, n, len));
-    *out_stored = n;
+    BDR_TRY(bdr_pack_add(slot->pack, id, b.codec, b.data, b.len, b.raw_len));
+    *out_stored = b.len;
     if (bdr_pack_bytes(slot->pack) >= s->repo->pack_bytes)
         BDR_TRY(session_hand_over(s, BDR_STEAL(slot->pack)));
     return NULL;
@@ -251,8 +264,8 @@ struct bdr_err *bdr_session_begin(struct bdr_repo *repo, const struct bdr_sessio
         BDR_FAIL(BDR_READONLY, 0, "%s is opened for reading only", bdr_repo_url(repo));
     if (opt->compress)
         BDR_TRY(bdr_codec_parse(opt->compress, &s->codec, &s->level));
-    if (!slots) /* a remote store answers late: more packs at once hide that, each costs a part's buffer */
-        slots = bdr_store_path(repo->store) ? bdr_cpu_count() : BDR_MAX(bdr_cpu_count(), 4u);
+    if (!slots) /* some wait for the store while as many as there are CPUs compress; each costs a buffer of 1 MiB or a part */
+        slots = bdr_cpu_count() + 2;
     s->slots_max[BDR_PACK_DATA] = slots;
     s->slots_max[BDR_PACK_NODE] = 1;
     BDR_TRY(bdr_idset_new(&s->pending));
@@ -361,8 +374,9 @@ static struct bdr_err *session_known(struct bdr_session *s, const struct bdr_id 
 }
 
 static struct bdr_err *session_put(struct bdr_session *s, enum bdr_block_class cls, const struct bdr_id *id,
-                                   const void *data, size_t len, bool again, bool *out_new)
+                                   const struct session_block *b, bool again, bool *out_new)
 {
+    size_t len = b->raw_len;
     struct session_slot *slot = NULL;
     bool known = false, fresh = false;
     struct bdr_err *err;
@@ -381,7 +395,7 @@ static struct bdr_err *session_put(struct bdr_session *s, enum bdr_block_class c
         return NULL;
     }
     BDR_TRY(slot_get(s, cls == BDR_BLOCK_NODE ? BDR_PACK_NODE : BDR_PACK_DATA, &slot));
-    err = slot_store(s, slot, id, data, len, &stored);
+    err = slot_store(s, slot, id, *b, &stored);
     slot_put(s, slot);
     BDR_TRY(err);
     *out_new = true;
@@ -401,7 +415,20 @@ struct bdr_err *bdr_session_put(struct bdr_session *s, enum bdr_block_class cls,
 {
     bool fresh;
 
-    BDR_TRY(session_fail(s, session_put(s, cls, id, data, len, false, &fresh)));
+    BDR_TRY(session_fail(s, session_put(s, cls, id, &(struct session_block){.data = data, .len = len, .raw_len = len},
+                                        false, &fresh)));
+    if (out_new)
+        *out_new = fresh;
+    return NULL;
+}
+
+struct bdr_err *bdr_session_put_encoded(struct bdr_session *s, const struct bdr_id *id, enum bdr_codec codec,
+                                        const void *body, size_t len, size_t raw_len, bool *out_new)
+{
+    const struct session_block b = {.data = body, .len = len, .raw_len = raw_len, .encoded = true, .codec = codec};
+    bool fresh;
+
+    BDR_TRY(session_fail(s, session_put(s, BDR_BLOCK_DATA, id, &b, false, &fresh)));
     if (out_new)
         *out_new = fresh;
     return NULL;
@@ -412,7 +439,8 @@ struct bdr_err *bdr_session_put_again(struct bdr_session *s, enum bdr_block_clas
 {
     bool ignored;
 
-    return session_fail(s, session_put(s, cls, id, data, len, true, &ignored));
+    return session_fail(s, session_put(s, cls, id, &(struct session_block){.data = data, .len = len, .raw_len = len},
+                                       true, &ignored));
 }
 
 struct bdr_err *bdr_session_check(struct bdr_session *s)

@@ -120,22 +120,22 @@ struct bdr_common {
 extern const struct bdr_opt bdr_common_opts[];
 
 /* The offset of field `f` of `struct s`, which does not compile unless the field has type T. */
-#define BDR_FIELD(T, s, f) (offsetof(s, f) + 0 * sizeof(char[_Generic(((s *)0)->f, T : 1, default : -1)]))
+#define BDR_OPT_FIELD(T, s, f) (offsetof(s, f) + 0 * sizeof(char[_Generic(((s *)0)->f, T : 1, default : -1)]))
 /* One of these in each row says both type and place: BDR_SIZE(struct backup_args, limit_bytes). */
-#define BDR_FLAG(s, f)      .type = BDR_OPT_FLAG, .offset = BDR_FIELD(bool, s, f)
-#define BDR_COUNTED(s, f)   .type = BDR_OPT_COUNT, .offset = BDR_FIELD(uint32_t, s, f)
-#define BDR_STRING(s, f)    .type = BDR_OPT_STRING, .offset = BDR_FIELD(const char *, s, f)
-#define BDR_PATH(s, f)      .type = BDR_OPT_PATH, .offset = BDR_FIELD(const char *, s, f)
-#define BDR_U32(s, f)       .type = BDR_OPT_U32, .offset = BDR_FIELD(uint32_t, s, f)
-#define BDR_U64(s, f)       .type = BDR_OPT_U64, .offset = BDR_FIELD(uint64_t, s, f)
-#define BDR_PERCENT(s, f)   .type = BDR_OPT_PERCENT, .offset = BDR_FIELD(double, s, f)
-#define BDR_SIZE(s, f)      .type = BDR_OPT_SIZE, .offset = BDR_FIELD(uint64_t, s, f)
-#define BDR_DURATION(s, f)  .type = BDR_OPT_DURATION, .offset = BDR_FIELD(uint64_t, s, f)
-#define BDR_TIME(s, f)      .type = BDR_OPT_TIME, .offset = BDR_FIELD(int64_t, s, f)
-#define BDR_CHOICE(s, f, c) .type = BDR_OPT_CHOICE, .offset = BDR_FIELD(const char *, s, f), .choices = (c)
-#define BDR_LIST(s, f)      .type = BDR_OPT_LIST, .offset = BDR_FIELD(struct bdr_list, s, f)
-#define BDR_HOSTNAME(s, f)  .type = BDR_OPT_HOSTNAME, .offset = BDR_FIELD(const char *, s, f)
-#define BDR_ADDRESS(s, f)   .type = BDR_OPT_ADDRESS, .offset = BDR_FIELD(const char *, s, f)
+#define BDR_FLAG(s, f)      .type = BDR_OPT_FLAG, .offset = BDR_OPT_FIELD(bool, s, f)
+#define BDR_COUNTED(s, f)   .type = BDR_OPT_COUNT, .offset = BDR_OPT_FIELD(uint32_t, s, f)
+#define BDR_STRING(s, f)    .type = BDR_OPT_STRING, .offset = BDR_OPT_FIELD(const char *, s, f)
+#define BDR_PATH(s, f)      .type = BDR_OPT_PATH, .offset = BDR_OPT_FIELD(const char *, s, f)
+#define BDR_U32(s, f)       .type = BDR_OPT_U32, .offset = BDR_OPT_FIELD(uint32_t, s, f)
+#define BDR_U64(s, f)       .type = BDR_OPT_U64, .offset = BDR_OPT_FIELD(uint64_t, s, f)
+#define BDR_PERCENT(s, f)   .type = BDR_OPT_PERCENT, .offset = BDR_OPT_FIELD(double, s, f)
+#define BDR_SIZE(s, f)      .type = BDR_OPT_SIZE, .offset = BDR_OPT_FIELD(uint64_t, s, f)
+#define BDR_DURATION(s, f)  .type = BDR_OPT_DURATION, .offset = BDR_OPT_FIELD(uint64_t, s, f)
+#define BDR_TIME(s, f)      .type = BDR_OPT_TIME, .offset = BDR_OPT_FIELD(int64_t, s, f)
+#define BDR_CHOICE(s, f, c) .type = BDR_OPT_CHOICE, .offset = BDR_OPT_FIELD(const char *, s, f), .choices = (c)
+#define BDR_LIST(s, f)      .type = BDR_OPT_LIST, .offset = BDR_OPT_FIELD(struct bdr_list, s, f)
+#define BDR_HOSTNAME(s, f)  .type = BDR_OPT_HOSTNAME, .offset = BDR_OPT_FIELD(const char *, s, f)
+#define BDR_ADDRESS(s, f)   .type = BDR_OPT_ADDRESS, .offset = BDR_OPT_FIELD(const char *, s, f)
 
 /* The sub-command called `name`; NULL when there is none. */
 const struct bdr_cmd *bdr_cmd_sub(const struct bdr_cmd *cmd, const char *name);

@@ -29,6 +29,7 @@ static struct bdr_err *job_log(struct bdr_tx *tx, const struct bdr_row_job *job,
 
 struct claim {
     int64_t worker_id, now_ms, lease_ms;
+    const char *kinds;
     struct bdr_row_job *job; /* owned */
 };
 
@@ -77,6 +78,7 @@ static struct bdr_err *claim(struct bdr_tx *tx, void *ctx)
         return NULL;
     BDR_TRY(bdr_q_job_pick(tx,
                            &(struct bdr_in_job_pick){.worker_id = c->worker_id,
+                                                     .kinds = c->kinds,
                                                      .now_ms = c->now_ms,
                                                      .busy = load->busy_disks,
                                                      .max = load->max_disks,
@@ -92,10 +94,10 @@ static struct bdr_err *claim(struct bdr_tx *tx, void *ctx)
     return err;
 }
 
-struct bdr_err *bdr_job_claim(struct bdr_db *db, int64_t worker_id, int64_t now_ms, int64_t lease_ms,
-                              struct bdr_row_job **out)
+struct bdr_err *bdr_job_claim_kinds(struct bdr_db *db, int64_t worker_id, const char *kinds, int64_t now_ms,
+                                    int64_t lease_ms, struct bdr_row_job **out)
 {
-    struct claim c = {worker_id, now_ms, lease_ms ? lease_ms : BDR_JOB_LEASE_MS, NULL};
+    struct claim c = {worker_id, now_ms, lease_ms ? lease_ms : BDR_JOB_LEASE_MS, kinds, NULL};
     struct bdr_err *err = bdr_db_run(db, BDR_TX_LOCK, claim, &c);
 
     if (err) {
@@ -104,6 +106,12 @@ struct bdr_err *bdr_job_claim(struct bdr_db *db, int64_t worker_id, int64_t now_
     }
     *out = c.job;
     return NULL;
+}
+
+struct bdr_err *bdr_job_claim(struct bdr_db *db, int64_t worker_id, int64_t now_ms, int64_t lease_ms,
+                              struct bdr_row_job **out)
+{
+    return bdr_job_claim_kinds(db, worker_id, "", now_ms, lease_ms, out);
 }
 
 /* ---- beat ---- */
@@ -146,6 +154,17 @@ static struct bdr_err *beat(struct bdr_tx *tx, void *ctx)
     return NULL;
 }
 
+struct bdr_err *bdr_job_beat_in(struct bdr_tx *tx, const struct bdr_job_lease *lease,
+                                const struct bdr_job_progress *progress, int64_t now_ms, int64_t lease_ms,
+                                enum bdr_job_state *out_state)
+{
+    struct beat b = {lease, progress, now_ms, lease_ms ? lease_ms : BDR_JOB_LEASE_MS, NULL, BDR_JOB_RUNNING};
+
+    BDR_TRY(beat(tx, &b));
+    *out_state = b.state;
+    return NULL;
+}
+
 struct bdr_err *bdr_job_beat(struct bdr_db *db, const struct bdr_job_lease *lease,
                              const struct bdr_job_progress *progress, int64_t now_ms, int64_t lease_ms,
                              enum bdr_job_state *out_state)
@@ -166,6 +185,11 @@ static struct bdr_err *checkpoint(struct bdr_tx *tx, void *ctx)
         tx, &(struct bdr_in_job_checkpoint){b->lease->job_id, b->lease->worker_id, b->lease->fence, b->checkpoint},
         &changed));
     return changed ? NULL : job_fenced(b->lease);
+}
+
+struct bdr_err *bdr_job_checkpoint_in(struct bdr_tx *tx, const struct bdr_job_lease *lease, const char *text)
+{
+    return checkpoint(tx, &(struct beat){.lease = lease, .checkpoint = text});
 }
 
 struct bdr_err *bdr_job_checkpoint(struct bdr_db *db, const struct bdr_job_lease *lease, const char *text)
@@ -243,8 +267,8 @@ static struct bdr_err *say(struct bdr_tx *tx, void *ctx)
     return job_log(tx, job, event, now, s->actor, s->now_ms, s->outcome.error_text);
 }
 
-struct bdr_err *bdr_job_worker_says(struct bdr_db *db, const struct bdr_job_lease *lease, enum bdr_job_event event,
-                                    const struct bdr_job_outcome *outcome, int64_t now_ms, enum bdr_job_state *out)
+struct bdr_err *bdr_job_worker_says_in(struct bdr_tx *tx, const struct bdr_job_lease *lease, enum bdr_job_event event,
+                                       const struct bdr_job_outcome *outcome, int64_t now_ms, enum bdr_job_state *out)
 {
     char actor[32];
     struct say s = {.lease = lease, .job_id = lease->job_id, .now_ms = now_ms, .event = event, .actor = actor};
@@ -253,8 +277,50 @@ struct bdr_err *bdr_job_worker_says(struct bdr_db *db, const struct bdr_job_leas
     worker_name(lease->worker_id, actor);
     if (outcome)
         s.outcome = *outcome;
-    BDR_TRY(bdr_db_run(db, BDR_TX_LOCK, say, &s));
+    BDR_TRY(say(tx, &s));
     *out = s.state;
+    return NULL;
+}
+
+struct worker_says {
+    const struct bdr_job_lease *lease;
+    enum bdr_job_event event;
+    const struct bdr_job_outcome *outcome;
+    int64_t now_ms;
+    enum bdr_job_state state;
+};
+
+static struct bdr_err *worker_says(struct bdr_tx *tx, void *ctx)
+{
+    struct worker_says *w = ctx;
+
+    return bdr_job_worker_says_in(tx, w->lease, w->event, w->outcome, w->now_ms, &w->state);
+}
+
+struct bdr_err *bdr_job_worker_says(struct bdr_db *db, const struct bdr_job_lease *lease, enum bdr_job_event event,
+                                    const struct bdr_job_outcome *outcome, int64_t now_ms, enum bdr_job_state *out)
+{
+    struct worker_says w = {lease, event, outcome, now_ms, BDR_JOB_READY};
+
+    BDR_TRY(bdr_db_run(db, BDR_TX_LOCK, worker_says, &w));
+    *out = w.state;
+    return NULL;
+}
+
+struct bdr_err *bdr_job_said(struct bdr_tx *tx, const struct bdr_job_lease *lease, enum bdr_job_event event,
+                             enum bdr_job_state *out)
+{
+    BDR_AUTO(mem) struct bdr_row_job_log_end *row = NULL;
+    char actor[32];
+    bool same;
+
+    worker_name(lease->worker_id, actor);
+    BDR_TRY(bdr_q_job_log_end(tx, lease->job_id, lease->fence, actor, &row));
+    same = row && (!strcmp(row->event, bdr_job_event_name(event)) ||
+                   /* the last try's RETRY was written down as what it is */
+                   (event == BDR_JOB_ON_RETRY && !strcmp(row->event, bdr_job_event_name(BDR_JOB_ON_FAIL))));
+    if (!same || !bdr_job_state_of(row->now, out))
+        return job_fenced(lease);
     return NULL;
 }
 

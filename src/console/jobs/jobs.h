@@ -22,6 +22,9 @@
  * is revoked; NOTFOUND there is none.
  */
 bdr_ret bdr_job_claim(struct bdr_db *db, int64_t worker_id, int64_t now_ms, int64_t lease_ms, struct bdr_row_job **out);
+/* The same of `kinds` alone: words with single blanks between; "": any. */
+bdr_ret bdr_job_claim_kinds(struct bdr_db *db, int64_t worker_id, const char *kinds, int64_t now_ms, int64_t lease_ms,
+                            struct bdr_row_job **out);
 
 /* A lease, as its holder knows it. */
 struct bdr_job_lease {
@@ -48,6 +51,19 @@ struct bdr_job_outcome {
 /* FINISH, FAIL, RETRY or STOPPED. RETRY on the last try is FAIL. Errors: FENCED, CONFLICT. */
 bdr_ret bdr_job_worker_says(struct bdr_db *db, const struct bdr_job_lease *lease, enum bdr_job_event event,
                             const struct bdr_job_outcome *outcome, int64_t now_ms, enum bdr_job_state *out);
+/* The three above within the caller's transaction (LOCK), for what else belongs to the same change. */
+bdr_ret bdr_job_beat_in(struct bdr_tx *tx, const struct bdr_job_lease *lease, const struct bdr_job_progress *progress,
+                        int64_t now_ms, int64_t lease_ms, enum bdr_job_state *out_state);
+bdr_ret bdr_job_checkpoint_in(struct bdr_tx *tx, const struct bdr_job_lease *lease, const char *checkpoint);
+bdr_ret bdr_job_worker_says_in(struct bdr_tx *tx, const struct bdr_job_lease *lease, enum bdr_job_event event,
+                               const struct bdr_job_outcome *outcome, int64_t now_ms, enum bdr_job_state *out);
+/*
+ * How that lease ended, when its holder said so: the same words may come twice, because an answer was lost.
+ *
+ * Shape:   *out the state that the job went to then. Errors: FENCED it ended otherwise, or did not end.
+ */
+bdr_ret bdr_job_said(struct bdr_tx *tx, const struct bdr_job_lease *lease, enum bdr_job_event event,
+                     enum bdr_job_state *out);
 /* PAUSE, RESUME, CANCEL or AGAIN, within the caller's transaction (LOCK), where the audit row belongs too. */
 bdr_ret bdr_job_person_says(struct bdr_tx *tx, int64_t job_id, enum bdr_job_event event, const char *account,
                             int64_t now_ms, enum bdr_job_state *out);

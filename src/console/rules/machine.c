@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rules/machine.h"
 #include "jobs/jobs.h"
+#include "rules/label.h"
 #include <string.h>
 
 #define HTTP_TIMEOUT_MAX_S 86400
@@ -86,8 +87,9 @@ struct bdr_err *bdr_machine_shut_out(struct bdr_tx *tx, int64_t machine_id, int6
 {
     int64_t changed;
 
-    BDR_TRY(bdr_q_certificate_revoke_all(tx, machine_id, now_ms, &changed));
-    return bdr_q_machine_revoke(tx, machine_id, now_ms, &changed);
+    /* the machine's row first: a renewal holds it while it adds a certificate, which must be among those that end */
+    BDR_TRY(bdr_q_machine_revoke(tx, machine_id, now_ms, &changed));
+    return bdr_q_certificate_revoke_all(tx, machine_id, now_ms, &changed);
 }
 
 struct bdr_err *bdr_proxy_remove(struct bdr_tx *tx, int64_t proxy_id, int64_t now_ms)
@@ -167,10 +169,38 @@ struct bdr_err *bdr_enrol_token(struct bdr_tx *tx, const char *kind, const char 
         tx, &(struct bdr_in_enrolment_add){{hash, sizeof(hash)}, kind, note, account_id, now_ms, expires_ms}, &id);
 }
 
-struct bdr_err *bdr_enrol(struct bdr_tx *tx, const struct bdr_enrol *e, int64_t *out_machine_id)
+/* The host a new agent speaks for. */
+static struct bdr_err *enrol_host(struct bdr_tx *tx, const struct bdr_enrol *e, int64_t machine_id, int64_t *out)
+{
+    BDR_AUTO(mem) struct bdr_row_host_left_by *left = NULL;
+    char label[BDR_LABEL_CHARS];
+    int64_t moved = 0, id = 0;
+
+    if (e->identity && *e->identity)
+        BDR_TRY(bdr_q_host_left_by(tx, e->identity, &left));
+    if (left)
+        BDR_TRY(bdr_q_host_moves_in(tx,
+                                    &(struct bdr_in_host_moves_in){.id = left->id,
+                                                                   .was_machine_id = left->machine_id,
+                                                                   .machine_id = BDR_SOME(machine_id),
+                                                                   .name = e->name,
+                                                                   .addr = e->addr,
+                                                                   .os = e->os,
+                                                                   .now_ms = e->now_ms},
+                                    &moved));
+    id = moved ? left->id : 0;
+    if (!id)
+        BDR_TRY(bdr_q_host_of_agent(
+            tx, &(struct bdr_in_host_of_agent){BDR_SOME(machine_id), e->name, e->addr, e->os, e->now_ms}, &id));
+    BDR_TRY(bdr_host_label(tx, id, label));
+    *out = id;
+    return NULL;
+}
+
+struct bdr_err *bdr_enrol(struct bdr_tx *tx, const struct bdr_enrol *e, int64_t *out_machine_id, int64_t *out_host_id)
 {
     uint8_t hash[32];
-    int64_t id = 0, host, used = 0;
+    int64_t id = 0, host = 0, used = 0, changed;
 
     if (!bdr_token_hash(BDR_TOKEN_ENROL, e->token, hash))
         BDR_FAIL(BDR_DENIED, 0, "that is no enrolment token; copy the install command again");
@@ -185,13 +215,16 @@ struct bdr_err *bdr_enrol(struct bdr_tx *tx, const struct bdr_enrol *e, int64_t 
     BDR_TRY(bdr_q_certificate_add(
         tx, &(struct bdr_in_certificate_add){e->serial, id, e->sha256, e->now_ms, e->expires_ms}));
     BDR_TRY(bdr_q_machine_beat(tx, id, e->now_ms, ""));
+    if (e->identity && *e->identity)
+        BDR_TRY(bdr_q_machine_identity(tx, id, e->identity, &changed));
     if (!strcmp(e->kind, "proxy"))
         BDR_TRY(bdr_q_proxy_add(tx, id));
     if (!strcmp(e->kind, "agent"))
-        BDR_TRY(bdr_q_host_of_agent(
-            tx, &(struct bdr_in_host_of_agent){BDR_SOME(id), e->name, e->addr, e->os, e->now_ms}, &host));
+        BDR_TRY(enrol_host(tx, e, id, &host));
     if (!strcmp(e->kind, "gateway"))
-        BDR_TRY(bdr_q_gateway_put(tx, id, "", ""));
+        BDR_TRY(bdr_q_gateway_put(tx, id, e->https ? e->https : "", ""));
     *out_machine_id = id;
+    if (out_host_id)
+        *out_host_id = host;
     return NULL;
 }

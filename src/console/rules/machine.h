@@ -39,11 +39,19 @@ struct bdr_enrol {
     const char *serial; /* of the certificate that was made for it */
     struct bdr_blob sha256;
     int64_t now_ms, expires_ms;
+    const char *identity; /* of the hardware or disk image; NULL: not told */
+    const char *https;    /* gateways: host:port where sources reach it; NULL: not told */
 };
 /* One-time token for machines of a kind; `out` is told once. */
 bdr_ret bdr_enrol_token(struct bdr_tx *tx, const char *kind, const char *note, struct bdr_opt_i64 account_id,
                         int64_t now_ms, int64_t expires_ms, char out[BDR_TOKEN_CHARS]);
-/* Errors: DENIED the token is unknown, used, expired or for another kind; EXISTS the uuid is taken. */
-bdr_ret bdr_enrol(struct bdr_tx *tx, const struct bdr_enrol *e, int64_t *out_machine_id);
+/*
+ * Uses the token up and makes the machine; an agent speaks for a host from then on.
+ *
+ * Shape:   an agent of an identity whose host was deregistered takes that host over, with its points and its label;
+ *          any other gets a new one. *out_host_id, may be NULL, is 0 for other kinds.
+ * Errors:  DENIED the token is unknown, used, expired or for another kind; EXISTS the uuid is taken.
+ */
+bdr_ret bdr_enrol(struct bdr_tx *tx, const struct bdr_enrol *e, int64_t *out_machine_id, int64_t *out_host_id);
 /* Its certificates are worth nothing from now on. */
 bdr_ret bdr_machine_shut_out(struct bdr_tx *tx, int64_t machine_id, int64_t now_ms);

@@ -40,6 +40,10 @@ const struct bdr_page_query *bdr_req_page(const struct bdr_req *req)
 {
     return &found_of(req)->page;
 }
+void *bdr_req_ctx(const struct bdr_req *req)
+{
+    return found_of(req)->router->config.ctx;
+}
 const struct bdr_route *bdr_req_route(const struct bdr_req *req)
 {
     return found_of(req) ? found_of(req)->row : NULL;

@@ -44,6 +44,8 @@ struct bdr_err *route_compile(const struct bdr_route *row, struct compiled *out)
 
     out->row = row;
     out->n = 0;
+    if (at && !strcmp(at, "/"))
+        return NULL;
     if (!at || at[0] != '/')
         BDR_FAIL(BDR_INTERNAL, 0, "its path must begin with /");
     while (*at == '/') {
@@ -101,6 +103,8 @@ static bool fits(const struct compiled *c, const char *path, struct found *out, 
     const char *at = path;
 
     out->n_params = 0;
+    if (!c->n)
+        return !strcmp(path, "/");
     for (size_t i = 0; i < c->n; i++) {
         const struct segment *s = &c->segments[i];
         size_t len, p = out->n_params;

@@ -191,7 +191,7 @@ struct join {
 
 static struct bdr_err *join(struct bdr_tx *tx, void *ctx)
 {
-    return bdr_enrol(tx, ctx, &(int64_t){0});
+    return bdr_enrol(tx, ctx, &(int64_t){0}, NULL);
 }
 
 static struct bdr_err *join_one(void *ctx, unsigned index)
@@ -199,8 +199,8 @@ static struct bdr_err *join_one(void *ctx, unsigned index)
     struct join *j = ctx;
     char uuid[24], serial[24];
     uint8_t print[32] = {(uint8_t)index};
-    struct bdr_enrol e = {j->token, "agent", uuid,        "web1", "192.0.2.5", "Debian 12",
-                          "0.1",    serial,  {print, 32}, NOW,    NOW + 1000};
+    struct bdr_enrol e = {j->token, "agent",     uuid, "web1",     "192.0.2.5", "Debian 12", "0.1",
+                          serial,   {print, 32}, NOW,  NOW + 1000, NULL,        NULL};
     struct bdr_err *err;
 
     snprintf(uuid, sizeof(uuid), "u%u", index);

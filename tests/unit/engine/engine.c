@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+unsigned engine_workers;
+
 void engine_ok(struct bdr_err *err)
 {
     char text[2048];
@@ -169,7 +171,9 @@ struct bdr_err *engine_try_backup(struct bdr_repo *repo, const char *image, cons
 
     BDR_TRY(bdr_source_open(&(struct bdr_source_spec){.location = image, .changed_extents = changed}, &src));
     disk.src = src;
-    return bdr_backup_run(repo, &disk, 1, &(struct bdr_backup_options){.host = host, .host_id = "test", .audit_pct = -1},
+    return bdr_backup_run(repo, &disk, 1,
+                          &(struct bdr_backup_options){
+                              .host = host, .host_id = "test", .audit_pct = -1, .workers = engine_workers},
                           out);
 }
 

@@ -37,6 +37,8 @@ void engine_scribble(const char *path, uint64_t off, uint64_t len, uint32_t seed
 /* Backs one image up; `changed` is a --changed-extents file or NULL. */
 struct bdr_err *engine_try_backup(struct bdr_repo *repo, const char *image, const char *host, const char *changed,
                                   struct bdr_backup_result *out);
+/* Of every backup from now on; 0: as many as usual. With 1 the packs are filled one after the other: their number is known. */
+extern unsigned engine_workers;
 struct bdr_backup_result engine_backup(struct bdr_repo *repo, const char *image, const char *host, const char *changed);
 /* Compares disk 0 of a point with an image, byte for byte. */
 void engine_same(struct bdr_repo *repo, const char *point, const char *image);

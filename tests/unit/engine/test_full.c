@@ -296,6 +296,7 @@ int main(void)
         T(test_prune__torn_at_any_store_call_of_a_full_disk__goes_on),
     };
 
+    engine_workers = 1;
     if (!small_disk()) {
         printf("no file system of our own can be mounted here\n");
         return 77;

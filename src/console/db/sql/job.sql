@@ -5,7 +5,7 @@
 --   recovery_id i64?, params text, origin text, disks i64, priority i64, due_ms i64, tries i64, max_tries i64,
 --   worker_id i64?, fence i64, lease_until_ms i64, beat_ms i64, checkpoint text, moved bool, pass i64, done_bytes i64,
 --   total_bytes i64, stored_bytes i64, rate_bps i64, error_code text, error_text text, result text, created_ms i64,
---   started_ms i64?, ended_ms i64?)
+--   started_ms i64?, ended_ms i64?, step text)
 
 -- job_add(:kind text, :writes bool, :host_id i64?, :platform_id i64?, :machine_id i64?, :repository_id i64?,
 --   :recovery_id i64?, :params text, :origin text, :disks i64, :priority i64, :due_ms i64, :max_tries i64,
@@ -39,24 +39,25 @@ SELECT m.kind, m.revoked_ms, coalesce((SELECT p.max_disks FROM proxy p WHERE p.m
                          AND j.state IN ('running', 'pausing', 'cancelling')), 0) AS BIGINT) AS busy_disks
   FROM machine m WHERE m.id = :id;
 
--- job_pick(:worker_id i64, :now_ms i64, :busy i64, :max i64, :alive_ms i64, :patient_ms i64)
+-- job_pick(:worker_id i64, :kinds text, :now_ms i64, :busy i64, :max i64, :alive_ms i64, :patient_ms i64)
 --   -> one? (id i64, host_id i64?, fence i64, tries i64, moved bool, started_ms i64?)
---   The next job for this worker. `yields`: another bound and alive proxy has less to do, and is given until patient_ms
+--   The next job for this worker, of `kinds` (words; '': any). `yields`: another bound and alive proxy has less to do, and is given until patient_ms
 --   to take it. A job larger than the proxy's limit runs alone. INDEXED BY: in the order of the index the first that
 --   fits is the answer; SQLite would rather read all that are ready and sort them, 20 ms with 750 of them.
 WITH mine AS (
     SELECT b.platform_id, EXISTS (
         SELECT 1 FROM binding o JOIN proxy p ON p.machine_id = o.proxy_id
           JOIN machine_beat mb ON mb.machine_id = o.proxy_id
-         WHERE o.platform_id = b.platform_id AND o.proxy_id <> b.proxy_id AND mb.beat_ms >= :alive_ms
+         WHERE o.platform_id = b.platform_id AND o.proxy_id <> b.proxy_id AND mb.beat_ms >= :alive_ms AND p.drain = 0
            AND (SELECT coalesce(sum(r.disks), 0) FROM job r WHERE r.worker_id = o.proxy_id
                    AND r.state IN ('running', 'pausing', 'cancelling')) * :max < :busy * p.max_disks) AS yields
-      FROM binding b WHERE b.proxy_id = :worker_id)
+      FROM binding b JOIN proxy d ON d.machine_id = b.proxy_id AND d.drain = 0 WHERE b.proxy_id = :worker_id)
 SELECT j.id, j.host_id, j.fence, j.tries, j.moved, j.started_ms FROM job j INDEXED BY job_ready
  WHERE j.state = 'ready' AND j.due_ms <= :now_ms
    AND (j.machine_id = :worker_id OR (j.machine_id IS NULL AND (
         j.platform_id IN (SELECT platform_id FROM mine WHERE NOT yields)
         OR (j.due_ms <= :patient_ms AND j.platform_id IN (SELECT platform_id FROM mine)))))
+   AND (:kinds = '' OR instr(' ' || :kinds || ' ', ' ' || j.kind || ' ') > 0)
    AND (:max = 0 OR :busy = 0 OR :busy + j.disks <= :max)
    AND NOT (j.writes = 1 AND j.host_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM job w WHERE w.host_id = j.host_id AND w.writes = 1

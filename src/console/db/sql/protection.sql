@@ -58,7 +58,7 @@ DELETE FROM policy WHERE id = :id;
 
 -- row host (id i64, platform_id i64?, machine_id i64?, ref text, name text, addr text, os text, power text, state text,
 --   policy_id i64?, repository_id i64?, paused bool, fence i64, next_ms i64?, last_run_ms i64, last_point_ms i64,
---   needs_full bool, created_ms i64, seen_ms i64)
+--   needs_full bool, created_ms i64, seen_ms i64, label text, reason text)
 
 -- host_get(:id i64) -> one? host
 SELECT @host FROM host WHERE id = :id;

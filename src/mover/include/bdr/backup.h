@@ -9,6 +9,7 @@
 #include "bdr/err.h"
 #include "bdr/moment.h"
 #include "bdr/repo.h"
+#include "bdr/sink.h"
 #include "bdr/source.h"
 #include <jansson.h>
 #include <stdatomic.h>
@@ -67,6 +68,7 @@ struct bdr_backup_result {
     uint64_t unreadable_bytes, unreadable_ranges;
     uint64_t audited_blocks, audit_misses;
     uint64_t healed_bytes;
+    uint64_t sent_bytes; /* to a gateway, over the network */
     double seconds;
 };
 
@@ -76,5 +78,8 @@ struct bdr_backup_result {
  * BUSY; FENCED; RANGE (a disk changed its size meanwhile); CANCELLED. Nothing is published then; what was stored
  * already is found again by the next run.
  */
+bdr_ret bdr_backup_to(struct bdr_sink *sink, const struct bdr_backup_disk *disks, size_t n,
+                      const struct bdr_backup_options *opt, struct bdr_backup_result *out);
+/* The same into a repository that is open here. */
 bdr_ret bdr_backup_run(struct bdr_repo *repo, const struct bdr_backup_disk *disks, size_t n,
                        const struct bdr_backup_options *opt, struct bdr_backup_result *out);

@@ -39,6 +39,10 @@ void bdr_repo_close(struct bdr_repo *repo);
 const char *bdr_repo_url(const struct bdr_repo *repo);
 uint32_t bdr_repo_block_bytes(const struct bdr_repo *repo);
 
+/* The key of block ids; *out_keyed false (and nothing else) when they are plain SHA-256. A secret: who has it can test
+ * guesses of content against ids. */
+void bdr_repo_id_key(const struct bdr_repo *repo, uint8_t out[32], bool *out_keyed);
+
 /* One row of the list of points. */
 #define BDR_POINT_KEY_CHARS 96
 struct bdr_point_info {

@@ -38,6 +38,10 @@ enum bdr_block_class { BDR_BLOCK_DATA, BDR_BLOCK_NODE };
  */
 bdr_ret bdr_session_put(struct bdr_session *s, enum bdr_block_class cls, const struct bdr_id *id, const void *data,
                         size_t len, bool *out_new);
+/* The same for a data block that came compressed as `codec` from raw_len bytes: body[len] is stored as it is. The caller
+ * has undone it and computed the id itself; len is at most raw_len. */
+bdr_ret bdr_session_put_encoded(struct bdr_session *s, const struct bdr_id *id, enum bdr_codec codec, const void *body,
+                                size_t len, size_t raw_len, bool *out_new);
 /* Reads a block that is durable, of at most `max` bytes. Any thread. NOTFOUND, CORRUPT, IO, NET. */
 bdr_ret bdr_session_get(struct bdr_session *s, const struct bdr_id *id, void *dst, size_t max, size_t *out_len);
 /* Whether the block is in the repository (or on its way there in this session) where the session's point may refer to it,

@@ -114,6 +114,8 @@ uint64_t bdr_req_param_u64(const struct bdr_req *req, const char *name);
 const void *bdr_req_filter(const struct bdr_req *req);
 const struct bdr_page_query *bdr_req_page(const struct bdr_req *req);
 const struct bdr_route *bdr_req_route(const struct bdr_req *req);
+/* The router's config.ctx: the program. */
+void *bdr_req_ctx(const struct bdr_req *req);
 /* The status an error of this code answers with. */
 unsigned bdr_status_of_code(enum bdr_code code);
 

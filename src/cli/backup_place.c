@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backup_place.c - where a backup goes: a repository that is opened here, or a gateway. */
+#include "backup_args.h"
+#include "bdr/clock.h"
+#include "engine.h"
+#include <string.h>
+
+static bool place_is_gateway(const char *url)
+{
+    return !strncmp(url, "https://", 8);
+}
+
+static struct bdr_err *place_gateway(const struct backup_args *a, const char *url, struct backup_place *out)
+{
+    if (!a->host_number || !a->gateway_cert || !a->gateway_key || !a->gateway_ca)
+        BDR_FAIL(BDR_INVAL, 0, "a gateway wants --host-number, --cert, --key and --ca: who this machine is, and whom it trusts");
+    if (a->take_over || a->host_id)
+        BDR_FAIL(BDR_INVAL, 0, "--take-over and --host-id are decided by whoever manages the gateway");
+    atomic_store(&out->bandwidth_bps, a->bandwidth_bps);
+    return bdr_sink_gateway(&(struct bdr_gateway_config){.url = url,
+                                                         .ca_file = a->gateway_ca,
+                                                         .cert_file = a->gateway_cert,
+                                                         .key_file = a->gateway_key,
+                                                         .proxy = a->proxy,
+                                                         .host = a->host_number,
+                                                         /* nobody numbers the runs of a command, so time does */
+                                                         .fence = a->fence ? a->fence : (uint64_t)bdr_clock_wall_ms(),
+                                                         .bandwidth_bps = &out->bandwidth_bps},
+                            &out->sink);
+}
+
+struct bdr_err *backup_place_open(const struct backup_args *a, struct bdr_cli *cli, struct backup_place *out)
+{
+    const char *url = NULL;
+
+    BDR_TRY(bdr_cli_repo(cli, NULL, &url));
+    if (place_is_gateway(url))
+        return place_gateway(a, url, out);
+    if (a->host_number || a->gateway_cert || a->gateway_key || a->gateway_ca || a->proxy || a->fence || a->bandwidth_bps)
+        BDR_FAIL(BDR_INVAL, 0, "--host-number, --fence, --cert, --key, --ca, --proxy and --bandwidth are for a gateway, "
+                               "and %s is none", url);
+    BDR_TRY(bdr_cli_open_writer(cli, &out->repo));
+    return bdr_sink_local(out->repo, &out->sink);
+}
+
+void backup_place_close(struct backup_place *p)
+{
+    bdr_sink_free(p->sink);
+    bdr_repo_close(p->repo);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hub.c - a list of open streams and a ring of the newest events, under one lock. */
+#include "hub.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HUB_RING 256 /* events remembered for those who come back */
+
+struct hub_listener {
+    struct hub_listener *next;
+    struct bdr_events *events;
+    int64_t machine_id; /* 0: a person */
+    char kinds[128];    /* "": all */
+};
+struct hub_event {
+    uint64_t id;
+    char kind[32];
+    char *json; /* owned */
+};
+struct bdr_hub {
+    pthread_mutex_t lock; /* guards all below; sending never waits */
+    struct hub_listener *first;
+    struct hub_event ring[HUB_RING];
+    uint64_t next_id;
+};
+
+struct bdr_err *bdr_hub_new(struct bdr_hub **out)
+{
+    struct bdr_hub *hub = calloc(1, sizeof(*hub));
+
+    BDR_NOMEM_IF_NULL(hub);
+    pthread_mutex_init(&hub->lock, NULL);
+    hub->next_id = 1;
+    *out = hub;
+    return NULL;
+}
+
+static void listener_free(struct hub_listener *l)
+{
+    bdr_events_close(l->events);
+    free(l);
+}
+
+void bdr_hub_free(struct bdr_hub *hub)
+{
+    if (!hub)
+        return;
+    while (hub->first) {
+        struct hub_listener *l = hub->first;
+
+        hub->first = l->next;
+        listener_free(l);
+    }
+    for (size_t i = 0; i < HUB_RING; i++)
+        free(hub->ring[i].json);
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
+}
+
+static bool kind_wanted(const char *kinds, const char *kind)
+{
+    size_t len = strlen(kind);
+
+    if (!*kinds)
+        return true;
+    for (const char *at = kinds; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (!strncmp(at, kind, len) && (!at[len] || at[len] == ','))
+            return true;
+    return false;
+}
+
+static bool listener_send(struct hub_listener *l, const char *kind, uint64_t id, const char *json)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+    return bdr_events_send(l->events, kind, id ? text : NULL, json);
+}
+
+/* What a person missed; lock held. */
+static void hub_catch_up(struct bdr_hub *hub, struct hub_listener *l, const char *last)
+{
+    uint64_t from = last ? strtoull(last, NULL, 10) + 1 : hub->next_id;
+
+    if (from > hub->next_id || hub->next_id - from > HUB_RING) {
+        (void)listener_send(l, "reset", hub->next_id - 1, "{}");
+        return;
+    }
+    for (uint64_t id = from; id < hub->next_id; id++) {
+        const struct hub_event *e = &hub->ring[id % HUB_RING];
+
+        if (e->id == id && kind_wanted(l->kinds, e->kind))
+            (void)listener_send(l, e->kind, id, e->json);
+    }
+}
+
+struct bdr_err *bdr_hub_join(struct bdr_hub *hub, struct bdr_req *req, int64_t machine_id, const char *kinds)
+{
+    struct hub_listener *l = calloc(1, sizeof(*l));
+    struct bdr_err *err;
+
+    BDR_NOMEM_IF_NULL(l);
+    l->machine_id = machine_id;
+    snprintf(l->kinds, sizeof(l->kinds), "%s", kinds ? kinds : "");
+    err = bdr_req_events(req, &l->events);
+    if (err) {
+        free(l);
+        return err;
+    }
+    pthread_mutex_lock(&hub->lock);
+    l->next = hub->first;
+    hub->first = l;
+    if (!machine_id)
+        hub_catch_up(hub, l, bdr_req_header(req, "Last-Event-ID"));
+    pthread_mutex_unlock(&hub->lock);
+    return NULL;
+}
+
+/* Sends to those that `machine_id` means (-1: people); forgets those that have gone. */
+static void hub_send(struct bdr_hub *hub, int64_t machine_id, const char *kind, uint64_t id, const char *json)
+{
+    struct hub_listener **at = &hub->first;
+
+    while (*at) {
+        struct hub_listener *l = *at;
+        bool meant = machine_id < 0 ? !l->machine_id && kind_wanted(l->kinds, kind)
+                                    : l->machine_id && (!machine_id || l->machine_id == machine_id);
+
+        if (meant ? listener_send(l, kind, id, json) : bdr_events_alive(l->events)) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        listener_free(l);
+    }
+}
+
+void bdr_hub_tell(struct bdr_hub *hub, const char *kind, const char *json)
+{
+    char *copy = strdup(json);
+    struct hub_event *e;
+
+    pthread_mutex_lock(&hub->lock);
+    e = &hub->ring[hub->next_id % HUB_RING];
+    free(e->json);
+    e->json = copy;
+    e->id = copy ? hub->next_id : 0; /* without memory: who comes back is told to begin anew */
+    snprintf(e->kind, sizeof(e->kind), "%s", kind);
+    hub_send(hub, -1, kind, hub->next_id++, json);
+    pthread_mutex_unlock(&hub->lock);
+}
+
+void bdr_hub_tell_machine(struct bdr_hub *hub, int64_t machine_id, const char *kind, const char *json)
+{
+    pthread_mutex_lock(&hub->lock);
+    hub_send(hub, machine_id, kind, 0, json ? json : "{}");
+    pthread_mutex_unlock(&hub->lock);
+}
+
+struct bdr_hub_counts bdr_hub_counts(struct bdr_hub *hub)
+{
+    struct bdr_hub_counts n = {0};
+
+    pthread_mutex_lock(&hub->lock);
+    for (const struct hub_listener *l = hub->first; l; l = l->next)
+        (*(l->machine_id ? &n.machines : &n.people))++;
+    pthread_mutex_unlock(&hub->lock);
+    return n;
+}

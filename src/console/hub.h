@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hub.h - who listens to server-sent events, and telling them.
+ *
+ * People hear what changed ("job", "host", "alarm", ... with a small JSON); a machine hears what concerns it. Events
+ * are hints: whoever missed one asks again. Nothing here waits for a slow listener: it is cut off and comes back.
+ * Threads: any.
+ */
+#pragma once
+#include "bdr/req.h"
+
+struct bdr_hub;
+bdr_ret bdr_hub_new(struct bdr_hub **out);
+/* Closes all streams. NULL is fine. */
+void bdr_hub_free(struct bdr_hub *hub);
+/*
+ * The request becomes a stream of events: a machine's (machine_id > 0), or a person's (0) of the kinds in `kinds`
+ * (words with commas; NULL: all). With a Last-Event-ID that is still remembered, what was missed comes first; else
+ * one event "reset".
+ */
+bdr_ret bdr_hub_join(struct bdr_hub *hub, struct bdr_req *req, int64_t machine_id, const char *kinds);
+/* Tells people. `json` is one object. */
+void bdr_hub_tell(struct bdr_hub *hub, const char *kind, const char *json);
+/* Tells one machine (0: all machines); `json` may be NULL: "{}". */
+void bdr_hub_tell_machine(struct bdr_hub *hub, int64_t machine_id, const char *kind, const char *json);
+struct bdr_hub_counts {
+    size_t people, machines;
+};
+struct bdr_hub_counts bdr_hub_counts(struct bdr_hub *hub);

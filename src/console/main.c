@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bdr-console: the program. */
+#include "bdr/cancel.h"
+#include "bdr/osfile.h"
+#include "bdr/route.h"
+#include "console.h"
+#include "frame/cli.h"
+#include <stdio.h>
+
+struct run_args {
+    const char *data, *db, *address, *packages, *web, *public_url;
+    struct bdr_list name;
+    uint32_t port, http_port;
+};
+
+static const struct bdr_opt run_opts[] = {
+    {.name = "data",
+     BDR_PATH(struct run_args, data),
+     .def = "/var/lib/bdr-console",
+     .metavar = "DIR",
+     .help = "Where the database, the keys and the certificates are."},
+    {.name = "db",
+     BDR_STRING(struct run_args, db),
+     .env = "BDR_CONSOLE_DB",
+     .metavar = "URL",
+     .help = "The database: a file, or postgresql://...; DATA/console.db when not set."},
+    {.name = "address",
+     BDR_STRING(struct run_args, address),
+     .def = "0.0.0.0",
+     .metavar = "ADDRESS",
+     .help = "The address to listen on."},
+    {.name = "port",
+     BDR_U32(struct run_args, port),
+     .def = "10443",
+     .min = 1,
+     .max = 65534,
+     .help = "HTTPS: the API, the web console, agents and proxies."},
+    {.name = "http-port",
+     BDR_U32(struct run_args, http_port),
+     .def = "30080",
+     .min = 1,
+     .max = 65534,
+     .help = "HTTP: install scripts and packages, nothing else."},
+    {.name = "name",
+     BDR_LIST(struct run_args, name),
+     .metavar = "NAME",
+     .help = "A host name or address by which this console is reached; the first one is used in install commands."},
+    {.name = "packages",
+     BDR_PATH(struct run_args, packages),
+     .metavar = "DIR",
+     .help = "The packages that machines install."},
+    {.name = "web", BDR_PATH(struct run_args, web), .metavar = "DIR", .help = "The web console's files."},
+    {.name = "public-url",
+     BDR_STRING(struct run_args, public_url),
+     .metavar = "URL",
+     .help = "How machines reach this console, when a proxy or NAT stands before it."},
+    {0},
+};
+
+static struct bdr_err *run(void *p, struct bdr_cli *cli)
+{
+    const struct run_args *a = p;
+    BDR_AUTO(console) struct bdr_console *c = NULL;
+    const struct bdr_console_config config = {
+        .folder = a->data,
+        .db = a->db,
+        .address = a->address,
+        .port = (uint16_t)a->port,
+        .http_port = (uint16_t)a->http_port,
+        .names = a->name.items,
+        .n_names = a->name.count,
+        .packages = a->packages,
+        .web = a->web,
+        .public_url = a->public_url,
+    };
+
+    BDR_TRY(bdr_console_start(&config, &c));
+    while (!bdr_cancelled(cli->cancel))
+        bdr_err_drop(bdr_cancel_sleep(cli->cancel, 60000), "the loop looks at it");
+    return NULL;
+}
+
+struct api_args {
+    bool zh;
+};
+static const struct bdr_opt api_opts[] = {
+    {.name = "zh", BDR_FLAG(struct api_args, zh), .help = "Descriptions in Chinese."},
+    {0},
+};
+static struct bdr_err *api(void *p, struct bdr_cli *cli)
+{
+    const struct api_args *a = p;
+    BDR_AUTO(router) struct bdr_router *r = NULL;
+    BDR_AUTO(mem) char *text = NULL;
+    size_t len = 0;
+
+    (void)cli;
+    BDR_TRY(bdr_console_api(&r));
+    BDR_TRY(bdr_openapi(r, a->zh, &text, &len));
+    return bdr_os_write(1, "standard output", text, len);
+}
+
+static const struct bdr_cmd cmd_run = {
+    .name = "run",
+    .group = "Commands",
+    .summary = "run the console until it is told to stop",
+    .help = "Makes what is missing on its first start: keys, the certificate authority, the database, and an account "
+            "'admin' whose password is in DATA/initial-password.",
+    .opts = run_opts,
+    .args_size = sizeof(struct run_args),
+    .run = run,
+};
+static const struct bdr_cmd cmd_api = {
+    .name = "openapi",
+    .summary = "print the API as an OpenAPI document",
+    .opts = api_opts,
+    .args_size = sizeof(struct api_args),
+    .run = api,
+};
+static const struct bdr_cmd *const cmds[] = {
+    &cmd_run, &cmd_api, &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version, &bdr_cmd_help, NULL};
+static const struct bdr_cmd root = {
+    .name = "bdr-console",
+    .summary = "inventory, policies, jobs, users, and the web console of OpenBDR",
+    .help = "Agents, Sync Proxies and gateways connect to it; it connects to none of them.",
+    .subs = cmds,
+};
+static const char *const configs[] = {"/etc/bdr/console", NULL};
+static const struct bdr_app app = {
+    .name = "bdr-console", .version = OPENBDR_VERSION, .title = "OpenBDR", .root = &root, .configs = configs};
+
+int main(int argc, char **argv)
+{
+    return bdr_cli_main(&app, argc, argv);
+}

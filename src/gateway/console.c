@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "console.h"
+#include "bdr/bytes.h"
+#include "bdr/clock.h"
+#include "bdr/http_client.h"
+#include "bdr/jsonset.h"
+#include "bdr/log.h"
+#include "bdr/machine_api.h"
+#include "bdr/osfile.h"
+#include "bdr/pool.h"
+#include "bdr/sync.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CONSOLE_RETRY_MS   10000u
+#define CONSOLE_LEAVES     1024u /* kept; a gateway has fewer hosts writing at once by far */
+#define CONSOLE_REVOKED    4096u /* remembered until the certificates' end makes it needless: a start forgets them */
+#define CONSOLE_LIST_EVERY (6ull * 3600000) /* a whole list, whatever was told */
+
+struct leave_row {
+    char machine[65], serial[41];
+    uint64_t host, fence, until_ms;
+    struct gw_leave leave;
+};
+struct told_row {
+    struct told_row *next;
+    uint64_t repository;
+    json_t *manifest; /* owned */
+};
+struct list_row {
+    uint64_t repository, due_ms;
+};
+
+struct gw_console {
+    struct gw_console_config config;
+    struct bdr_http_client *http;
+    struct gw *gw; /* borrowed; NULL before attach */
+    struct bdr_pool *pool;
+    struct bdr_cancel stop;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    struct leave_row *leaves; /* owned; CONSOLE_LEAVES, a ring */
+    size_t leave_at;
+    char (*revoked)[65]; /* owned; a ring */
+    size_t revoked_n;
+    struct told_row *head, *tail; /* owned */
+    struct list_row *lists;       /* owned: when the whole list is due */
+    size_t n_lists;
+    bool lists_known, telling;
+};
+
+/* ---- leaves ---- */
+
+static bool leave_kept(struct gw_console *c, const struct gw_question *q, struct gw_leave *out)
+{
+    uint64_t now = bdr_clock_mono_ms();
+    bool found = false;
+
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < CONSOLE_LEAVES && !found; i++) {
+        const struct leave_row *r = &c->leaves[i];
+
+        found = r->until_ms > now && r->host == q->host && r->fence == q->fence && !strcmp(r->machine, q->machine) &&
+                !strcmp(r->serial, q->serial);
+        if (found) {
+            *out = r->leave;
+            out->valid_s = (uint32_t)((r->until_ms - now) / 1000 + 1);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return found;
+}
+
+static void leave_keep(struct gw_console *c, const struct gw_question *q, const struct gw_leave *leave)
+{
+    struct leave_row r = {.host = q->host, .fence = q->fence, .leave = *leave};
+
+    snprintf(r.machine, sizeof(r.machine), "%s", q->machine);
+    snprintf(r.serial, sizeof(r.serial), "%s", q->serial);
+    r.until_ms = bdr_clock_mono_ms() + leave->valid_s * 1000ull;
+    pthread_mutex_lock(&c->lock);
+    c->leaves[c->leave_at++ % CONSOLE_LEAVES] = r;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void leave_forget(struct gw_console *c, const char *machine)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < CONSOLE_LEAVES; i++)
+        if (!strcmp(c->leaves[i].machine, machine))
+            c->leaves[i] = (struct leave_row){0};
+    pthread_mutex_unlock(&c->lock);
+}
+
+static struct bdr_err *console_authorise(void *ctx, const struct gw_question *q, const struct bdr_cancel *cancel,
+                                         struct gw_leave *out)
+{
+    const struct bdr_authorise_in in = {.machine = q->machine, .serial = q->serial, .host = q->host, .fence = q->fence};
+    struct bdr_authorise_out answer = {0};
+    BDR_AUTO(arena) struct bdr_arena *arena = NULL;
+    struct gw_console *c = ctx;
+
+    if (leave_kept(c, q, out))
+        return NULL;
+    BDR_TRY(bdr_arena_new(&arena));
+    BDR_TRY_FOR(bdr_http_json(c->http,
+                              &(struct bdr_http_json){.method = "POST", .path = "/v1/gateway/authorise",
+                                                      .in_shape = &bdr_authorise_in_shape,
+                                                      .out_shape = &bdr_authorise_out_shape, .in = &in, .cancel = cancel},
+                              arena, &answer),
+                "asking the console about host %" PRIu64, q->host);
+    if (!answer.label || !*answer.label || strlen(answer.label) > 127 || strlen(answer.identity ? answer.identity : "") > 64)
+        BDR_FAIL(BDR_INVAL, 0, "the console gave host %" PRIu64 " no name that fits a repository", q->host);
+    *out = (struct gw_leave){.repository = answer.repository, .bandwidth_bps = answer.bandwidth_bps,
+                             .valid_s = answer.valid_s};
+    snprintf(out->label, sizeof(out->label), "%s", answer.label);
+    snprintf(out->identity, sizeof(out->identity), "%s", answer.identity ? answer.identity : "");
+    leave_keep(c, q, out);
+    return NULL;
+}
+
+/* ---- repositories ---- */
+
+static struct bdr_err *repos_ask(struct gw_console *c, const struct bdr_cancel *cancel, struct bdr_arena *arena,
+                                 struct bdr_gateway_repos *out)
+{
+    return bdr_http_json(c->http,
+                         &(struct bdr_http_json){.method = "GET", .path = "/v1/gateway/repositories",
+                                                 .out_shape = &bdr_gateway_repos_shape, .cancel = cancel},
+                         arena, out);
+}
+
+static struct bdr_err *text_copy(char **to, const char *from)
+{
+    *to = from ? strdup(from) : NULL;
+    if (from)
+        BDR_NOMEM_IF_NULL(*to);
+    return NULL;
+}
+
+static struct bdr_err *repo_spec(const struct bdr_gateway_repo *r, struct gw_repo_spec *out)
+{
+    if (r->s3_key || r->s3_secret || r->s3_endpoint)
+        BDR_LOG(WARN, "gateway.s3-by-environment", F_U64("repository", r->id));
+    out->id = r->id;
+    BDR_TRY(text_copy(&out->url, r->url));
+    BDR_TRY(text_copy(&out->passphrase, r->passphrase));
+    return text_copy(&out->compress, r->compress && *r->compress ? r->compress : NULL);
+}
+
+static struct bdr_err *console_repository(void *ctx, uint64_t id, const struct bdr_cancel *cancel,
+                                          struct gw_repo_spec *out)
+{
+    BDR_AUTO(arena) struct bdr_arena *arena = NULL;
+    struct bdr_gateway_repos all = {0};
+    struct gw_repo_spec spec = {0};
+    struct bdr_err *err;
+
+    BDR_TRY(bdr_arena_new(&arena));
+    BDR_TRY_FOR(repos_ask(ctx, cancel, arena, &all), "asking the console about repository %" PRIu64, id);
+    for (size_t i = 0; i < all.repositories.n; i++)
+        if (all.repositories.items[i].id == id) {
+            err = repo_spec(&all.repositories.items[i], &spec);
+            if (err)
+                gw_repo_spec_free(&spec);
+            else
+                *out = spec;
+            return err;
+        }
+    BDR_FAIL(BDR_NOTFOUND, 0, "the console says that repository %" PRIu64 " is not this gateway's", id);
+}
+
+static struct bdr_err *console_repositories(void *ctx, const struct bdr_cancel *cancel, uint64_t **out, size_t *out_n)
+{
+    BDR_AUTO(arena) struct bdr_arena *arena = NULL;
+    struct bdr_gateway_repos all = {0};
+    uint64_t *ids;
+
+    BDR_TRY(bdr_arena_new(&arena));
+    BDR_TRY(repos_ask(ctx, cancel, arena, &all));
+    ids = calloc(all.repositories.n + 1, sizeof(*ids));
+    BDR_NOMEM_IF_NULL(ids);
+    for (size_t i = 0; i < all.repositories.n; i++)
+        ids[i] = all.repositories.items[i].id;
+    *out = ids;
+    *out_n = all.repositories.n;
+    return NULL;
+}
+
+/* ---- revocation ---- */
+
+static bool console_is_revoked(void *ctx, const char *machine, const char *serial)
+{
+    struct gw_console *c = ctx;
+    bool found = false;
+
+    (void)serial;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < BDR_MIN(c->revoked_n, (size_t)CONSOLE_REVOKED) && !found; i++)
+        found = !strcmp(c->revoked[i], machine);
+    pthread_mutex_unlock(&c->lock);
+    return found;
+}
+
+void gw_console_revoked(struct gw_console *c, const char *machine)
+{
+    if (strlen(machine) > 64)
+        return;
+    leave_forget(c, machine);
+    pthread_mutex_lock(&c->lock);
+    snprintf(c->revoked[c->revoked_n++ % CONSOLE_REVOKED], 65, "%s", machine);
+    pthread_mutex_unlock(&c->lock);
+    BDR_LOG(WARN, "gateway.revoked", F_STR("machine", machine));
+    if (c->gw)
+        gw_cut(c->gw, machine);
+}
+
+static bool console_event(void *ctx, const char *event, const char *id, const char *data)
+{
+    struct gw_console *c = ctx;
+    BDR_AUTO(json) json_t *o = NULL;
+    struct bdr_err *err;
+
+    (void)id;
+    if (!event || strcmp(event, "revoked") != 0 || !data)
+        return !bdr_cancelled(&c->stop);
+    err = bdr_json_read(data, strlen(data), &o);
+    if (!err && json_is_string(json_object_get(o, "machine")))
+        gw_console_revoked(c, json_string_value(json_object_get(o, "machine")));
+    bdr_err_drop(err, "leaves run out by themselves");
+    return !bdr_cancelled(&c->stop);
+}
+
+static void console_listen(struct gw_console *c)
+{
+    while (!bdr_cancelled(&c->stop)) {
+        struct bdr_err *err = bdr_http_listen(c->http, "/v1/machine/events", NULL, console_event, c, &c->stop);
+
+        bdr_err_drop(err, "leaves run out by themselves; listened to again");
+        bdr_err_drop(bdr_cancel_sleep(&c->stop, c->config.retry_ms), "the loop looks");
+    }
+}
+
+/* ---- telling of points ---- */
+
+static const char *member_text(const json_t *m, const char *name)
+{
+    return json_string_value(json_object_get(m, name));
+}
+
+static uint64_t member_u64(const json_t *m, const char *name)
+{
+    json_int_t v = json_integer_value(json_object_get(m, name));
+
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+/* Texts are the manifest's. */
+static struct bdr_point_told told_of(const json_t *m)
+{
+    const json_t *stats = json_object_get(m, "stats"), *disks = json_object_get(m, "disks");
+    struct bdr_point_told t = {.ref = member_text(m, "id"),
+                               .label = member_text(m, "host"),
+                               .taken = (int64_t)member_u64(m, "time_ms"),
+                               .full = json_is_true(json_object_get(m, "full")),
+                               .consistency = member_text(m, "consistency"),
+                               .read_bytes = member_u64(stats, "read_bytes"),
+                               .stored_bytes = member_u64(stats, "stored_bytes")};
+
+    for (size_t i = 0; i < json_array_size(disks); i++)
+        t.disk_bytes += member_u64(json_array_get(disks, i), "size");
+    if (!t.consistency)
+        t.consistency = "crash";
+    return t;
+}
+
+static struct bdr_err *tell_send(struct gw_console *c, uint64_t repository, struct bdr_points_told *body)
+{
+    BDR_AUTO(arena) struct bdr_arena *arena = NULL;
+    char path[80];
+
+    snprintf(path, sizeof(path), "/v1/gateway/repositories/%" PRIu64 "/points", repository);
+    BDR_TRY(bdr_arena_new(&arena));
+    return bdr_http_json(c->http,
+                         &(struct bdr_http_json){.method = "POST", .path = path, .in_shape = &bdr_points_told_shape,
+                                                 .in = body, .cancel = &c->stop},
+                         arena, NULL);
+}
+
+struct listing {
+    struct gw_console *c;
+    uint64_t repository;
+    char name[33];
+    struct bdr_point_told *items; /* owned */
+    json_t *kept;                 /* the manifests that items borrow from */
+    size_t n;
+};
+
+static struct bdr_err *listing_send(struct listing *l, bool complete)
+{
+    struct bdr_points_told body = {.complete = complete, .list = l->name};
+
+    body.points.items = l->items;
+    body.points.n = l->n;
+    BDR_TRY(tell_send(l->c, l->repository, &body));
+    l->n = 0;
+    json_array_clear(l->kept);
+    return NULL;
+}
+
+static struct bdr_err *listing_point(void *ctx, const json_t *manifest)
+{
+    struct listing *l = ctx;
+
+    if (l->n == BDR_MACHINE_POINTS_MAX)
+        BDR_TRY(listing_send(l, false));
+    if (json_array_append(l->kept, (json_t *)(uintptr_t)manifest))
+        BDR_FAIL(BDR_NOMEM, 0, "listing points");
+    l->items[l->n++] = told_of(manifest);
+    return NULL;
+}
+
+static struct bdr_err *tell_list(struct gw_console *c, uint64_t repository)
+{
+    struct listing l = {.c = c, .repository = repository, .items = calloc(BDR_MACHINE_POINTS_MAX, sizeof(*l.items))};
+    struct bdr_err *err;
+    uint8_t raw[16];
+
+    l.kept = json_array();
+    err = l.items && l.kept ? bdr_os_random(raw, sizeof(raw)) : bdr_err_new(BDR_NOMEM, 0, BDR_AT, "listing points");
+    if (!err) {
+        bdr_hex(raw, sizeof(raw), l.name);
+        err = gw_repo_each_point(c->gw, repository, &c->stop, listing_point, &l);
+    }
+    if (!err)
+        err = listing_send(&l, true);
+    json_decref(l.kept);
+    free(l.items);
+    return err;
+}
+
+/* Which repositories there are is asked until it is known; each one's list is due at once then. */
+static struct bdr_err *lists_learn(struct gw_console *c)
+{
+    BDR_AUTO(mem) uint64_t *ids = NULL;
+    struct list_row *rows;
+    size_t n = 0;
+
+    if (c->lists_known)
+        return NULL;
+    BDR_TRY(console_repositories(c, &c->stop, &ids, &n));
+    rows = calloc(n + 1, sizeof(*rows));
+    BDR_NOMEM_IF_NULL(rows);
+    for (size_t i = 0; i < n; i++)
+        rows[i].repository = ids[i];
+    pthread_mutex_lock(&c->lock);
+    free(c->lists);
+    c->lists = rows;
+    c->n_lists = n;
+    c->lists_known = true;
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+static struct bdr_err *lists_due(struct gw_console *c)
+{
+    for (size_t i = 0; i < c->n_lists; i++) {
+        uint64_t due;
+
+        pthread_mutex_lock(&c->lock);
+        due = c->lists[i].due_ms;
+        c->lists[i].due_ms = UINT64_MAX; /* what fails meanwhile makes it due again */
+        pthread_mutex_unlock(&c->lock);
+        if (due > bdr_clock_mono_ms()) {
+            pthread_mutex_lock(&c->lock);
+            c->lists[i].due_ms = BDR_MIN(c->lists[i].due_ms, due);
+            pthread_mutex_unlock(&c->lock);
+            continue;
+        }
+        struct bdr_err *err = tell_list(c, c->lists[i].repository);
+
+        pthread_mutex_lock(&c->lock);
+        c->lists[i].due_ms = BDR_MIN(c->lists[i].due_ms, err ? 0 : bdr_clock_mono_ms() + CONSOLE_LIST_EVERY);
+        pthread_mutex_unlock(&c->lock);
+        BDR_TRY(err);
+    }
+    return NULL;
+}
+
+/* A point that could not be told makes its repository's list due. */
+static void list_make_due(struct gw_console *c, uint64_t repository)
+{
+    bool known = false;
+
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->n_lists; i++)
+        if (c->lists[i].repository == repository) {
+            c->lists[i].due_ms = 0;
+            known = true;
+        }
+    c->lists_known = c->lists_known && known; /* a new one: ask again */
+    pthread_mutex_unlock(&c->lock);
+}
+
+static struct told_row *told_take(struct gw_console *c)
+{
+    struct told_row *t;
+
+    pthread_mutex_lock(&c->lock);
+    t = c->head;
+    if (t) {
+        c->head = t->next;
+        if (!c->head)
+            c->tail = NULL;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return t;
+}
+
+static struct bdr_err *tell_queue(struct gw_console *c)
+{
+    struct told_row *t;
+    struct bdr_err *err = NULL;
+
+    while (!err && (t = told_take(c)) != NULL) {
+        struct bdr_point_told one = told_of(t->manifest);
+        struct bdr_points_told body = {0};
+
+        body.points.items = &one;
+        body.points.n = 1;
+        err = tell_send(c, t->repository, &body);
+        if (err)
+            list_make_due(c, t->repository);
+        json_decref(t->manifest);
+        free(t);
+    }
+    return err;
+}
+
+static void console_tell(struct gw_console *c)
+{
+    while (!bdr_cancelled(&c->stop)) {
+        struct bdr_err *err;
+
+        pthread_mutex_lock(&c->lock);
+        c->telling = true;
+        pthread_mutex_unlock(&c->lock);
+        err = lists_learn(c);
+        if (!err)
+            err = tell_queue(c);
+        if (!err)
+            err = lists_due(c);
+        pthread_mutex_lock(&c->lock);
+        c->telling = false;
+        if (!err && !c->head)
+            bdr_cond_wait_slice(&c->changed, &c->lock);
+        pthread_mutex_unlock(&c->lock);
+        if (err) {
+            BDR_LOG(WARN, "gateway.not-told", F_ERR(err));
+            bdr_err_drop(err, "all points are told when the console is there again");
+            bdr_err_drop(bdr_cancel_sleep(&c->stop, c->config.retry_ms), "the loop looks");
+        }
+    }
+}
+
+void gw_console_told(void *ctx, uint64_t repository, const json_t *manifest)
+{
+    struct gw_console *c = ctx;
+    struct told_row *t = calloc(1, sizeof(*t));
+
+    if (t)
+        t->manifest = json_deep_copy(manifest);
+    if (!t || !t->manifest) {
+        free(t);
+        list_make_due(c, repository);
+        return;
+    }
+    t->repository = repository;
+    pthread_mutex_lock(&c->lock);
+    if (c->tail)
+        c->tail->next = t;
+    else
+        c->head = t;
+    c->tail = t;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool gw_console_all_told(struct gw_console *c)
+{
+    bool all;
+
+    pthread_mutex_lock(&c->lock);
+    all = !c->head && !c->telling && c->lists_known;
+    for (size_t i = 0; i < c->n_lists; i++)
+        all = all && c->lists[i].due_ms > bdr_clock_mono_ms();
+    pthread_mutex_unlock(&c->lock);
+    return all;
+}
+
+/* ---- life ---- */
+
+static struct bdr_err *console_thread(void *ctx, unsigned index)
+{
+    if (index)
+        console_listen(ctx);
+    else
+        console_tell(ctx);
+    return NULL;
+}
+
+struct bdr_err *gw_console_attach(struct gw_console *c, struct gw *gw)
+{
+    c->gw = gw;
+    return bdr_pool_start("bdr-tell", c->config.no_events ? 1 : 2, console_thread, c, &c->stop, &c->pool);
+}
+
+void gw_console_quiet(struct gw_console *c)
+{
+    if (!c)
+        return;
+    bdr_cancel_set(&c->stop);
+    bdr_err_drop(bdr_pool_join(BDR_STEAL(c->pool)), "they return no errors");
+    c->gw = NULL;
+}
+
+void gw_console_close(struct gw_console *c)
+{
+    struct told_row *t;
+
+    if (!c)
+        return;
+    gw_console_quiet(c);
+    while ((t = told_take(c)) != NULL) { /* the next start tells all */
+        json_decref(t->manifest);
+        free(t);
+    }
+    bdr_http_client_free(c->http);
+    free(c->leaves);
+    free(c->revoked);
+    free(c->lists);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+struct bdr_err *gw_console_open(const struct gw_console_config *config, struct gw_console **out)
+{
+    struct gw_console *c = calloc(1, sizeof(*c));
+    struct bdr_err *err;
+
+    BDR_NOMEM_IF_NULL(c);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->changed, NULL);
+    c->config.retry_ms = config->retry_ms ? config->retry_ms : CONSOLE_RETRY_MS;
+    c->config.no_events = config->no_events;
+    c->leaves = calloc(CONSOLE_LEAVES, sizeof(*c->leaves));
+    c->revoked = calloc(CONSOLE_REVOKED, sizeof(*c->revoked));
+    err = c->leaves && c->revoked ? NULL : bdr_err_new(BDR_NOMEM, 0, BDR_AT, "allocating memory");
+    if (!err)
+        err = bdr_http_client_new(&(struct bdr_http_client_config){.base = config->url, .ca_file = config->ca_file,
+                                                                   .cert_file = config->cert_file,
+                                                                   .key_file = config->key_file, .answer_ms = 20000},
+                                  &c->http);
+    if (err) {
+        gw_console_close(c);
+        return err;
+    }
+    *out = c;
+    return NULL;
+}
+
+struct gw_authority gw_console_authority(struct gw_console *c)
+{
+    return (struct gw_authority){.authorise = console_authorise, .repository = console_repository,
+                                 .repositories = console_repositories, .revoked = console_is_revoked, .ctx = c};
+}

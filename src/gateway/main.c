@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - the bdr-gateway program: what its command line says, put together. */
+#include "bdr/bytes.h"
+#include "bdr/log.h"
+#include "console.h"
+#include "frame/cli.h"
+#include "gateway.h"
+#include "hosts_file.h"
+#include <stdio.h>
+#include <string.h>
+
+#define SERVE_ROUND_MS 2000u
+
+struct serve_args {
+    const char *listen, *cert, *key, *ca, *state, *hosts, *console, *machine_cert, *machine_key;
+    uint64_t bandwidth_bps, buffer_bytes, idle_ms;
+    uint32_t sessions;
+};
+
+struct serve {
+    struct gw_hosts_file *file;    /* owned; or: */
+    struct gw_console *console;    /* owned */
+    struct gw_authority authority;
+    struct gw *gw;                 /* owned */
+};
+
+static void serve_close(struct serve *s)
+{
+    gw_console_quiet(s->console);
+    gw_stop(s->gw);
+    gw_console_close(s->console);
+    gw_hosts_file_close(s->file);
+}
+
+static struct bdr_err *serve_authority(const struct serve_args *a, struct serve *s)
+{
+    if ((a->hosts != NULL) == (a->console != NULL))
+        BDR_FAIL(BDR_INVAL, 0, "give --hosts FILE or --console URL: one of them says who may write what");
+    if (a->hosts) {
+        BDR_TRY(gw_hosts_file_open(a->hosts, &s->file));
+        s->authority = gw_hosts_file_authority(s->file);
+        return NULL;
+    }
+    BDR_TRY(gw_console_open(&(struct gw_console_config){.url = a->console,
+                                                        .ca_file = a->ca,
+                                                        .cert_file = a->machine_cert,
+                                                        .key_file = a->machine_key},
+                            &s->console));
+    s->authority = gw_console_authority(s->console);
+    return NULL;
+}
+
+/* "address:port", ":port", "[ip6]:port". */
+static struct bdr_err *serve_address(const char *text, char host[64], uint16_t *out_port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    uint64_t port = 0;
+
+    if (!colon || len >= 64)
+        BDR_FAIL(BDR_INVAL, 0, "--listen is like 0.0.0.0:443");
+    BDR_TRY(bdr_u64_parse(colon + 1, 65535, &port));
+    if (len > 1 && text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+    snprintf(host, 64, "%.*s", (int)len, text);
+    if (!len)
+        snprintf(host, 64, "::");
+    *out_port = (uint16_t)port;
+    return NULL;
+}
+
+static void serve_round(struct serve *s)
+{
+    bool changed = false;
+    struct bdr_err *err = s->file ? gw_hosts_file_refresh(s->file, &changed) : NULL;
+
+    if (err)
+        BDR_LOG(ERROR, "gateway.hosts-file", F_ERR(err));
+    bdr_err_drop(err, "what was known stays in force");
+    if (changed)
+        gw_cut(s->gw, NULL);
+}
+
+static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
+{
+    const struct serve_args *a = raw;
+    __attribute__((cleanup(serve_close))) struct serve s = {0};
+    struct gw_config config = {.state_dir = a->state,
+                               .authority = &s.authority,
+                               .cert_file = a->cert,
+                               .key_file = a->key,
+                               .ca_file = a->ca,
+                               .limits = {.sessions = a->sessions,
+                                          .buffer_bytes = a->buffer_bytes,
+                                          .bandwidth_bps = a->bandwidth_bps,
+                                          .idle_ms = a->idle_ms}};
+    char host[64];
+
+    BDR_TRY(serve_address(a->listen, host, &config.port));
+    config.address = host;
+    BDR_TRY(serve_authority(a, &s));
+    if (s.console) {
+        config.told = gw_console_told;
+        config.told_ctx = s.console;
+    }
+    BDR_TRY(gw_start(&config, &s.gw));
+    if (s.console)
+        BDR_TRY(gw_console_attach(s.console, s.gw));
+    bdr_out_note(cli->out, "listening on port %u", gw_port(s.gw));
+    while (!bdr_cancelled(cli->cancel)) {
+        bdr_err_drop(bdr_cancel_sleep(cli->cancel, SERVE_ROUND_MS), "the loop looks");
+        serve_round(&s);
+    }
+    return NULL;
+}
+
+static const struct bdr_opt serve_opts[] = {
+    {.name = "listen", BDR_STRING(struct serve_args, listen), .def = "0.0.0.0:443", .metavar = "ADDRESS:PORT",
+     .help = "Where agents and proxies connect to."},
+    {.name = "cert", BDR_PATH(struct serve_args, cert), .required = true, .metavar = "FILE",
+     .help = "The server's certificate (PEM), leaf first."},
+    {.name = "key", BDR_PATH(struct serve_args, key), .required = true, .metavar = "FILE",
+     .help = "Its key (PEM); nobody else may be able to read it."},
+    {.name = "ca", BDR_PATH(struct serve_args, ca), .required = true, .metavar = "FILE",
+     .help = "The CA of the machines' certificates, and of the console's (PEM)."},
+    {.name = "state", BDR_PATH(struct serve_args, state), .def = "/var/lib/bdr-gateway", .metavar = "DIR",
+     .help = "Where fences and tables of possession are kept."},
+    {.name = "hosts", BDR_PATH(struct serve_args, hosts), .metavar = "FILE",
+     .help = "Without a console: a file that says which machine may write which host; docs/gateway.md."},
+    {.name = "console", BDR_STRING(struct serve_args, console), .metavar = "URL",
+     .help = "The console that says so."},
+    {.name = "machine-cert", BDR_PATH(struct serve_args, machine_cert), .metavar = "FILE",
+     .help = "With a console: the certificate that enrolment gave this gateway."},
+    {.name = "machine-key", BDR_PATH(struct serve_args, machine_key), .metavar = "FILE", .help = "With a console: its key."},
+    {.name = "sessions", BDR_U32(struct serve_args, sessions), .def = "64", .min = 1, .max = 256,
+     .help = "Hosts that may be written at once."},
+    {.name = "bandwidth", BDR_SIZE(struct serve_args, bandwidth_bps), .metavar = "BYTES",
+     .help = "Take at most so many bytes a second from all together."},
+    {.name = "buffers", BDR_SIZE(struct serve_args, buffer_bytes), .def = "48M", .min = 8u << 20,
+     .help = "Memory for blocks that are being taken."},
+    {.name = "idle", BDR_DURATION(struct serve_args, idle_ms), .def = "120s", .min = 1000,
+     .help = "How long a session may be silent before it is given up."},
+    {0},
+};
+
+static const struct bdr_cmd cmd_serve = {
+    .name = "serve",
+    .group = "Gateway",
+    .summary = "take blocks from agents and proxies into the repositories",
+    .help = "Owns repositories and takes the blocks of hosts for them, over HTTPS with certificates on both sides. It runs "
+            "until the first signal; what came by then is made durable.",
+    .examples = "# alone, by a file\nbdr-gateway serve --hosts /etc/bdr/hosts --cert gw.crt --key gw.key --ca ca.crt\n",
+    .opts = serve_opts,
+    .args_size = sizeof(struct serve_args),
+    .run = serve_run,
+};
+
+static const struct bdr_cmd *const main_cmds[] = {&cmd_serve, &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version,
+                                                  &bdr_cmd_help, &bdr_cmd_internal, NULL};
+static const struct bdr_cmd main_root = {
+    .name = "bdr-gateway",
+    .summary = "own repositories and take the blocks of hosts",
+    .help = "The program of the DR site that keeps recovery points. See docs/gateway.md.",
+    .subs = main_cmds,
+};
+static const char *const main_configs[] = {"/etc/bdr/gateway.config", NULL};
+static const struct bdr_app main_app = {.name = "bdr-gateway", .version = OPENBDR_VERSION, .title = "OpenBDR",
+                                        .root = &main_root, .configs = main_configs};
+
+int main(int argc, char **argv)
+{
+    return bdr_cli_main(&main_app, argc, argv);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rig.h - a running console for each test, on both engines, and clients for it.
+ *
+ * RIG(test) makes two cmocka tests of one function, as BED does. Time stands still for what happens by itself: a test
+ * calls bdr_tick_all.
+ */
+#pragma once
+#include "bdr/http_client.h"
+#include "bed.h"
+#include "console.h"
+#include "tick.h"
+#include <jansson.h>
+
+struct rig {
+    struct bed *bed;
+    struct bdr_console *console;
+    struct bdr_http_client *anyone; /* no identity */
+    struct bdr_arena *arena;
+    char web[80]; /* the web console's folder: not there until a test makes it */
+    char admin[44], operator_[44], viewer[44]; /* API tokens with scope * */
+};
+int rig_sqlite(void **state);
+int rig_pg(void **state);
+int rig_down(void **state);
+#define RIG(f)                                                                                                         \
+    {#f "@sqlite", f, rig_sqlite, rig_down, NULL},                                                                     \
+    {                                                                                                                  \
+#f "@postgresql", f, rig_pg, rig_down, NULL                                                                    \
+    }
+#define RIG_OF(state, name)                                                                                            \
+    struct rig *name = *(state);                                                                                       \
+    if (!name)                                                                                                         \
+    skip()
+
+/*
+ * One request as whoever has `token` (NULL: nobody); `body` is JSON or NULL. Returns the answer's JSON, owned by the
+ * caller (NULL: empty); *out_status what it was. For machines: rig_machine_client.
+ */
+json_t *rig_call(struct rig *r, const char *token, const char *method, const char *path, const char *body,
+                 unsigned *out_status);
+/* The same and the status must be `want`; prints the answer otherwise. */
+json_t *rig_want(struct rig *r, const char *token, unsigned want, const char *method, const char *path,
+                 const char *body);
+/* "/items/0/name" of an answer as text; "" when it is not there. Numbers as text, too. Borrowed or static. */
+const char *rig_at(const json_t *v, const char *pointer);
+int64_t rig_int(const json_t *v, const char *pointer);
+/* A client of an account's session would need cookies: tokens stand for people, see test_console.c for cookies. */
