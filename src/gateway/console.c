@@ -216,19 +216,25 @@ void gw_console_revoked(struct gw_console *c, const char *machine)
         gw_cut(c->gw, machine);
 }
 
-static bool console_event(void *ctx, const char *event, const char *id, const char *data)
+void gw_console_heard(struct gw_console *c, const char *event, const char *data)
 {
-    struct gw_console *c = ctx;
     BDR_AUTO(json) json_t *o = NULL;
     struct bdr_err *err;
 
-    (void)id;
     if (!event || strcmp(event, "revoked") != 0 || !data)
-        return !bdr_cancelled(&c->stop);
+        return;
     err = bdr_json_read(data, strlen(data), &o);
     if (!err && json_is_string(json_object_get(o, "machine")))
         gw_console_revoked(c, json_string_value(json_object_get(o, "machine")));
     bdr_err_drop(err, "leaves run out by themselves");
+}
+
+static bool console_event(void *ctx, const char *event, const char *id, const char *data)
+{
+    struct gw_console *c = ctx;
+
+    (void)id;
+    gw_console_heard(c, event, data);
     return !bdr_cancelled(&c->stop);
 }
 
