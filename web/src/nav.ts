@@ -74,6 +74,7 @@ export const NAV: readonly Top[] = [
     key: 'settings',
     groups: [{
       leaves: [
+        { key: 'general', path: '/settings/general', load: () => import('./pages/settings/GeneralPage.vue'), admin: true },
         { key: 'users', path: '/settings/users', load: () => import('./pages/settings/UsersPage.vue'), admin: true },
         { key: 'roles', path: '/settings/roles', load: () => import('./pages/settings/RolesPage.vue') },
         { key: 'tokens', path: '/settings/tokens', load: () => import('./pages/settings/TokensPage.vue') },

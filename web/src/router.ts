@@ -2,7 +2,7 @@
 /* From the navigation to routes; nobody sees a page before the console said who they are. */
 import { createRouter, createWebHistory, type RouteRecordRaw } from 'vue-router'
 import { t } from './i18n'
-import { refresh, session } from './live/session'
+import { cameBefore, refresh, session } from './live/session'
 import { ALL_LEAVES, leafOf } from './nav'
 
 const routes: RouteRecordRaw[] = [
@@ -21,7 +21,7 @@ let wanted = '/dashboard'
 export const goWhereWanted = (): Promise<unknown> => router.push(wanted)
 
 router.beforeEach(async (to) => {
-  if (!session.known) await refresh()
+  if (!session.known && cameBefore()) await refresh()
   if (to.meta.open) return session.in && !session.mustChange ? '/dashboard' : true
   if (session.in && !session.mustChange) return true
   wanted = to.path

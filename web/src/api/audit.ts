@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 import { call } from './http'
 
-export type { Audit } from '@gen/api'
+export type { AuditRow } from '@gen/api'
 export interface AuditFilter {
   actor?: string
   object?: string

@@ -4,6 +4,7 @@
  * vue-i18n gets one tree a language, made of these pairs when the program starts.
  */
 import { createI18n } from 'vue-i18n'
+import type { Plugin } from 'vue'
 import { words } from './words'
 
 export type Two = readonly [en: string, zh: string]
@@ -29,6 +30,9 @@ export function firstLang(stored: string | null, browser: readonly string[]): La
   return browser.some((l) => l.toLowerCase().startsWith('zh')) && !browser[0]?.toLowerCase().startsWith('en') ? 'zh' : 'en'
 }
 
+/* What of vue-i18n is used; its own types follow every key of every tree and take the compiler minutes. */
+type I18n = Plugin & { global: { t: (key: string, values?: Record<string, unknown>) => string; te: (key: string) => boolean; locale: { value: Lang } } }
+
 const STORE = 'bdr.lang'
 const start: Lang =
   typeof localStorage === 'undefined' ? 'en' : firstLang(localStorage.getItem(STORE), navigator.languages ?? [navigator.language])
@@ -38,11 +42,11 @@ export const i18n = createI18n({
   locale: start,
   fallbackLocale: 'en',
   messages: { en: split(words, 'en'), zh: split(words, 'zh') } as never,
-})
+}) as unknown as I18n
 
-export const t = i18n.global.t as unknown as (key: string, values?: Record<string, unknown>) => string
+export const t = i18n.global.t
 export const has = (key: string): boolean => i18n.global.te(key)
-export const lang = (): Lang => i18n.global.locale.value as Lang
+export const lang = (): Lang => i18n.global.locale.value
 /** A pair in the language of now; reactive. `{name}` is filled from `values`. */
 export function say(two: Two, values: Record<string, string | number> = {}): string {
   return two[lang() === 'en' ? 0 : 1].replace(/\{(\w+)\}/g, (all, name: string) => String(values[name] ?? all))
@@ -52,7 +56,7 @@ export const word = (table: string, name: string | undefined): string =>
   !name ? '' : has(`${table}.${name}`) ? t(`${table}.${name}`) : name
 
 export function setLang(l: Lang): void {
-  ;(i18n.global.locale as { value: string }).value = l
+  i18n.global.locale.value = l
   localStorage.setItem(STORE, l)
   document.documentElement.lang = l === 'zh' ? 'zh-CN' : 'en'
 }

@@ -39,7 +39,7 @@ export interface Ceph {
   username: string
   keyring: string
   pool: string
-  diff: string
+  diff: 'rbd_diff' | 'rbd_du'
   cluster: string
   volume_types: string
 }

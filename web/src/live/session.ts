@@ -17,12 +17,18 @@ export const session = reactive({
 export const may = (route: Route): boolean => roleMay(session.role, route)
 export const isAdmin = computed(() => session.role === 'admin')
 
+/** The cookie cannot be seen from here: this says whether asking with it makes sense. */
+const CAME = 'bdr.in'
+export const cameBefore = (): boolean => localStorage.getItem(CAME) !== null
+
 export async function refresh(): Promise<void> {
   try {
     const s = await api.get()
+    localStorage.setItem(CAME, '1')
     Object.assign(session, { known: true, in: true, name: s.name ?? '', role: s.role ?? '', mustChange: !!s.must_change, lost: false })
     if (!session.mustChange) startStream()
   } catch {
+    localStorage.removeItem(CAME)
     Object.assign(session, { known: true, in: false, name: '', role: '', mustChange: false })
   }
 }
@@ -32,6 +38,7 @@ export async function leave(): Promise<void> {
   try {
     await api.remove()
   } finally {
+    localStorage.removeItem(CAME)
     Object.assign(session, { in: false, name: '', role: '', mustChange: false, lost: false })
   }
 }

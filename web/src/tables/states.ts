@@ -10,6 +10,7 @@ const TONES: Record<string, Record<string, Tone>> = {
   },
   pointState: { ok: 'ok', damaged: 'bad', removed: 'calm' },
   machineState: { alive: 'ok', silent: 'bad', revoked: 'calm' },
+  certificateState: { good: 'ok', expired: 'bad', revoked: 'calm' },
   channelState: { new: 'calm', ok: 'ok', failed: 'bad', off: 'calm' },
   repositoryState: { ok: 'ok', full: 'bad', error: 'bad' },
   severity: { info: 'calm', warning: 'warn', critical: 'bad' },

@@ -10,7 +10,7 @@ export const frame = {
     vmware: ['VMware', 'VMware'], openstack: ['OpenStack', 'OpenStack'], aws: ['AWS', 'AWS'],
     fusioncompute: ['FusionCompute', 'FusionCompute'], oracle: ['Oracle', 'Oracle'],
     agent: ['Source agents', '源端代理程序'], proxies: ['Source Sync Proxies', '源端同步代理'],
-    users: ['Users', '用户'], roles: ['Roles', '角色'], tokens: ['API tokens', 'API 令牌'], channels: ['Notifications', '通知'],
+    general: ['General', '系统设置'], users: ['Users', '用户'], roles: ['Roles', '角色'], tokens: ['API tokens', 'API 令牌'], channels: ['Notifications', '通知'],
     names: ['Name resolution', '域名解析'], certificates: ['Machines and certificates', '机器与证书'], account: ['My account', '我的账号'],
   },
   frame: {
