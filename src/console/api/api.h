@@ -60,6 +60,9 @@ bdr_ret api_page_end(struct bdr_req *req, struct bdr_page *out, int64_t last_id_
 const char *api_text(struct bdr_req *req, const char *text);
 /* 0 (never, unknown) is left out of the answer when the field has `has`. */
 
+/* Answers with a package; the path's {file}. For 30080, and for browsers at 10443, which HSTS keeps from the other. */
+struct bdr_err *api_package(struct bdr_req *req, const void *in, void *out);
+
 /* ---- the tables ---- */
 extern const struct bdr_route_table api_session_table, api_health_table;
 extern const struct bdr_route_table api_machine_join_table, api_machine_beat_table, api_machine_work_table,

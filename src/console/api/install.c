@@ -38,7 +38,7 @@ static struct bdr_err *script(struct bdr_req *req, const void *in, void *out)
     return send(req, file, "text/x-shellscript", "This console's folder of packages lacks that install script.");
 }
 
-static struct bdr_err *package(struct bdr_req *req, const void *in, void *out)
+struct bdr_err *api_package(struct bdr_req *req, const void *in, void *out)
 {
     (void)in, (void)out;
     return send(req, bdr_req_param(req, "file"), "application/octet-stream", "There is no such package here.");
@@ -56,7 +56,7 @@ static const struct bdr_route rows[] = {
      .path = "/packages/{file:path}",
      .flags = BDR_R_ANONYMOUS | BDR_R_STREAM_OUT,
      .out_type = "application/octet-stream",
-     .run = package,
+     .run = api_package,
      .help = "A package.",
      .help_zh = "安装包下载"},
 };
