@@ -76,21 +76,21 @@ static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
     return err;
 }
 
+/* The gateway knows the repository; it believes this machine's certificate and asks the console about the rest. */
 static struct bdr_err *place_gateway(const struct bdr_sync *s, struct place *out)
 {
     const struct bdr_job_work *work = s->job->work;
-    char ca[512], identity[512];
 
     bdr_os_thrifty();
-    bdr_worker_path(s->state, "identity.pem", identity);
-    return bdr_sink_gateway(&(struct bdr_gateway_config){.url = work->store.gateway_url,
-                                                         .ca_file = bdr_worker_path(s->state, "ca.crt", ca),
-                                                         .cert_file = identity,
-                                                         .key_file = identity,
-                                                         .host = work->host,
-                                                         .fence = work->fence,
-                                                         .bandwidth_bps = &s->job->bandwidth_bps},
-                            &out->sink);
+    return bdr_sink_gateway(
+        &(struct bdr_gateway_config){.url = work->store.gateway_url,
+                                     .ca_file = bdr_worker_path(s->state, "ca.crt", out->ca),
+                                     .cert_file = bdr_worker_path(s->state, "identity.pem", out->identity),
+                                     .key_file = out->identity,
+                                     .host = work->host,
+                                     .fence = work->fence,
+                                     .bandwidth_bps = &s->job->bandwidth_bps},
+        &out->sink);
 }
 
 struct bdr_err *place_open(const struct bdr_sync *s, struct place *out)

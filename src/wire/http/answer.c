@@ -55,7 +55,7 @@ static void answer_release(void *cls)
     http_req_unref(cls);
 }
 
-static bool has_header(const struct bdr_req *req, const char *name)
+bool http_has_header(const struct bdr_req *req, const char *name)
 {
     for (const struct http_header *h = req->answer.headers; h; h = h->next)
         if (!strcasecmp(h->name, name))
@@ -81,7 +81,7 @@ static void security_headers(struct bdr_req *req, struct MHD_Response *r)
     };
 
     for (size_t i = 0; i < BDR_COUNT(rows); i++)
-        if ((req->tls || !rows[i].tls_only) && !has_header(req, rows[i].name))
+        if ((req->tls || !rows[i].tls_only) && !http_has_header(req, rows[i].name))
             MHD_add_response_header(r, rows[i].name, rows[i].value);
     MHD_add_response_header(r, "X-Request-Id", req->id);
 }

@@ -92,6 +92,8 @@ static struct bdr_err *file_headers(struct bdr_req *req, const struct stat *st, 
     BDR_TRY(bdr_req_set_header(req, "ETag", etag));
     if (gmtime_r(&st->st_mtime, &tm) && strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm))
         BDR_TRY(bdr_req_set_header(req, "Last-Modified", date));
+    if (http_has_header(req, "Cache-Control"))
+        return NULL;
     return bdr_req_set_header(req, "Cache-Control", "no-cache"); /* keep it, but ask whether it changed */
 }
 

@@ -175,6 +175,8 @@ void http_req_work(struct bdr_req *req);
 enum MHD_Result http_answer_queue(struct bdr_req *req);
 /* The answer is there: under req.lock, any thread. */
 void http_answer_ready(struct bdr_req *req);
+/* Was this header of the answer set already? Its lock is not needed: handlers answer once. */
+bool http_has_header(const struct bdr_req *req, const char *name);
 /* events.c */
 ssize_t http_events_read(void *cls, uint64_t pos, char *buf, size_t max);
 /* Keeps it alive; any thread. */

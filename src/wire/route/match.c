@@ -44,6 +44,8 @@ struct bdr_err *route_compile(const struct bdr_route *row, struct compiled *out)
 
     out->row = row;
     out->n = 0;
+    if (at && !strcmp(at, "/"))
+        return NULL;
     if (!at || at[0] != '/')
         BDR_FAIL(BDR_INTERNAL, 0, "its path must begin with /");
     while (*at == '/') {
@@ -101,6 +103,8 @@ static bool fits(const struct compiled *c, const char *path, struct found *out, 
     const char *at = path;
 
     out->n_params = 0;
+    if (!c->n)
+        return !strcmp(path, "/");
     for (size_t i = 0; i < c->n; i++) {
         const struct segment *s = &c->segments[i];
         size_t len, p = out->n_params;
@@ -146,13 +150,15 @@ enum match route_match(const struct bdr_router *r, struct bdr_arena *arena, cons
 
         if (!fits(c, path, out, lens))
             continue;
-        if (!any || more_literal(c, any))
+        if ((!any || more_literal(c, any)) && !(c->row->flags & BDR_R_HIDDEN)) /* what takes every path tells nothing */
             any = c;
         if (!strcmp(bdr_method_name(c->row->method), head ? "GET" : method) && (!best || more_literal(c, best)))
             best = c;
     }
-    if (!any)
+    if (!any && !best)
         return MATCH_NONE;
+    if (!any)
+        any = best;
     /* /v1/hosts/{id} has DELETE, /v1/hosts/new has not: for "new", only its own methods count */
     if (best && more_literal(any, best))
         best = NULL;

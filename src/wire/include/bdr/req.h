@@ -55,7 +55,8 @@ bdr_ret bdr_req_set_header(struct bdr_req *req, const char *name, const char *va
 /* Answers with these bytes (copied). `type` may be NULL when there are none. */
 bdr_ret bdr_req_send(struct bdr_req *req, unsigned status, const char *type, const void *data, size_t len);
 /*
- * Answers with an open file (consumed, also on failure); ranges, If-None-Match, If-Range and HEAD are obeyed.
+ * Answers with an open file (consumed, also on failure); ranges, If-None-Match, If-Range and HEAD are obeyed. A
+ * Cache-Control that was set before stays; else the client keeps it and asks whether it changed.
  *
  * Shape:   `type` its media type; `name` what it should be saved as, or NULL.
  */
