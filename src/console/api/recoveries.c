@@ -18,7 +18,7 @@ static const struct bdr_choice kinds[] = {
     {.name = NULL},
 };
 static const struct bdr_choice targets[] = {
-    {"file", 0, "Into a folder of the gateway, a file a disk.", "文件"},
+    {"file", 0, "To a file of the gateway, or into a folder, a file a disk.", "文件"},
     {"device", 1, "Onto a block device of the gateway.", "块设备"},
     {.name = NULL},
 };
@@ -52,7 +52,7 @@ static const struct bdr_shape_field recovery_fields[] = {
     {BDR_FIELD_HAS(struct recovery, target), .type = BDR_T_ENUM, .choices = targets, .def = "file", .help = "To what.",
      .help_zh = "目标类型"},
     {BDR_FIELD(struct recovery, path), .type = BDR_T_TEXT, .flags = BDR_F_REQUIRED, .len_min = 2, .len_max = 1000,
-     .pattern = "^/.+$", .help = "A folder, or a device, of the gateway.", .help_zh = "目标路径"},
+     .pattern = "^/.+$", .help = "A file, a folder (for all disks), or a device, of the gateway.", .help_zh = "目标路径"},
     {BDR_FIELD_HAS(struct recovery, format), .type = BDR_T_ENUM, .choices = formats, .def = "raw",
      .help = "Of the files.", .help_zh = "文件格式"},
     {BDR_FIELD(struct recovery, overwrite), .type = BDR_T_BOOL, .help = "Write over what is there.",
