@@ -224,8 +224,8 @@ static void test_api__rude_requests__are_answered_with_a_reason(void **state)
     json_decref(fleet_want(r, &m, 400, "POST", "/v1/machine/beat", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["));
     json_decref(fleet_want(r, &m, 422, "POST", "/v1/machine/beat", "{\"unheard\":1}"));
     json_decref(fleet_want(r, &m, 422, "POST", "/v1/machine/beat", "{\"boot\":\"\\\"},{\\\"x\"}"));
-    json_decref(fleet_want(r, &m, 405, "POST", "/v1/machine/jobs/-1/beat", "{\"fence\":1}"));
-    json_decref(fleet_want(r, &m, 405, "POST", "/v1/machine/jobs/99999999999999999999/beat", "{\"fence\":1}"));
+    json_decref(fleet_want(r, &m, 404, "POST", "/v1/machine/jobs/-1/beat", "{\"fence\":1}"));
+    json_decref(fleet_want(r, &m, 404, "POST", "/v1/machine/jobs/99999999999999999999/beat", "{\"fence\":1}"));
     json_decref(fleet_want(r, &m, 400, "POST", "/v1/machine/jobs/1/beat", "{\"fence\":99999999999999999999}"));
     json_decref(fleet_want(r, &m, 422, "POST", "/v1/machine/jobs/1/beat", "{\"fence\":-1}"));
 }
