@@ -215,6 +215,7 @@ static void test_api__rude_requests__are_answered_with_a_reason(void **state)
     assert_non_null(err);
     assert_true(err->sys == 413 || err->code == BDR_NET); /* or it hung up before we had sent all */
     bdr_err_free(err);
+    bdr_http_reply_free(&reply);
     err = bdr_http_call(
         m.client,
         &(struct bdr_http_call){
@@ -223,6 +224,7 @@ static void test_api__rude_requests__are_answered_with_a_reason(void **state)
     assert_non_null(err);
     assert_int_equal(err->sys, 415);
     bdr_err_free(err);
+    bdr_http_reply_free(&reply);
     json_decref(fleet_want(r, &m, 400, "POST", "/v1/machine/beat", "{\"inventory\":"));
     json_decref(fleet_want(r, &m, 400, "POST", "/v1/machine/beat", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["));
     json_decref(fleet_want(r, &m, 422, "POST", "/v1/machine/beat", "{\"unheard\":1}"));
