@@ -8,6 +8,7 @@ struct speaker {
     struct remote *remote;
     const struct bdr_prog_options *opt;
     const char *firmware; /* "bios", "uefi"; NULL until an inventory was seen */
+    char identity[65];    /* of the machine; written by the main thread before a job can be claimed, and always the same */
     uint64_t watchdog_ms, fed_ms;
 };
 /* The job `sync`; ctx is a struct speaker. */

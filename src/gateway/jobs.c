@@ -129,15 +129,18 @@ struct pruning {
 
 static struct bdr_err *prune_remove(struct pruning *p, const char *ref)
 {
+    struct bdr_point_info info;
     struct bdr_err *err;
 
     if (list_has(json_object_get(p->params, "keep"), ref))
         return NULL;
     BDR_TRY(bdr_cancel_check(p->job->cancel));
-    err = bdr_point_remove(p->repo, ref);
+    err = bdr_repo_find(p->repo, ref, NULL, &info);
+    if (!err)
+        err = bdr_point_remove(p->repo, ref);
     if (err && err->code == BDR_NOTFOUND) {
         bdr_err_drop(err, "it is gone already");
-        err = NULL;
+        return NULL;
     }
     BDR_TRY(err);
     BDR_LOG(INFO, "gateway.point-removed", F_STR("point", ref));

@@ -7,7 +7,9 @@
  */
 #include "place.h"
 #include "bdr/bytes.h"
+#include "bdr/gateway_sink.h"
 #include "bdr/osfile.h"
+#include "bdr/priority.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -74,6 +76,23 @@ static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
     return err;
 }
 
+/* The gateway knows the repository; it believes this machine's certificate and asks the console about the rest. */
+static struct bdr_err *place_gateway(const struct bdr_sync *s, struct place *out)
+{
+    const struct bdr_job_work *work = s->job->work;
+
+    bdr_os_thrifty();
+    return bdr_sink_gateway(
+        &(struct bdr_gateway_config){.url = work->store.gateway_url,
+                                     .ca_file = bdr_worker_path(s->state, "ca.crt", out->ca),
+                                     .cert_file = bdr_worker_path(s->state, "identity.pem", out->identity),
+                                     .key_file = out->identity,
+                                     .host = work->host,
+                                     .fence = work->fence,
+                                     .bandwidth_bps = &s->job->bandwidth_bps},
+        &out->sink);
+}
+
 struct bdr_err *place_open(const struct bdr_sync *s, struct place *out)
 {
     const struct bdr_job_work *work = s->job->work;
@@ -82,14 +101,16 @@ struct bdr_err *place_open(const struct bdr_sync *s, struct place *out)
     if (!work->has_store)
         BDR_FAIL(BDR_INVAL, 0, "the job does not say where its points go");
     if (work->store.gateway_url && *work->store.gateway_url)
-        BDR_FAIL(BDR_UNSUPPORTED, 0, "this program was built without the gateway's protocol");
+        return place_gateway(s, out);
     if (!work->store.url || !*work->store.url)
         BDR_FAIL(BDR_INVAL, 0, "the job's repository has no address");
-    return place_repo(s, out);
+    BDR_TRY(place_repo(s, out));
+    return bdr_sink_local(out->repo, &out->sink);
 }
 
 void place_close(struct place *p)
 {
+    bdr_sink_free(p->sink);
     bdr_repo_close(p->repo);
     *p = (struct place){0};
 }

@@ -137,15 +137,30 @@ static struct bdr_err *prog_token(const struct bdr_prog_options *opt, char out[P
     return NULL;
 }
 
+/* All but `run` are done as the user whose the state folder is. */
+static struct bdr_err *prog_become(const struct bdr_prog_options *opt)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+
+    if (!opt->user || geteuid())
+        return NULL;
+    BDR_TRY(bdr_os_user(opt->user, &uid, &gid));
+    BDR_TRY(bdr_os_mkdirs(opt->state));
+    if (chown(opt->state, uid, gid))
+        BDR_FAIL_ERRNO("giving %s to %s", opt->state, opt->user);
+    return bdr_os_become(uid, gid);
+}
+
 static struct bdr_err *prog_enrol(const struct bdr_prog *prog, const struct bdr_prog_options *opt, struct bdr_cancel *cancel)
 {
     char token[PROG_TOKEN_MAX] = "", os[256], identity[33] = "";
     struct bdr_worker_identity who;
-    struct bdr_err *err;
+    struct bdr_err *err = bdr_os_machine_id("machine", identity);
 
-    BDR_TRY(prog_token(opt, token));
-    err = bdr_os_machine_id("machine", identity);
     bdr_err_drop(err, "the console knows it by its name then");
+    BDR_TRY(prog_become(opt)); /* root may have made the id just now */
+    BDR_TRY(prog_token(opt, token));
     err = bdr_worker_enrol(&(struct bdr_worker_enrol){.state = opt->state,
                                                       .console = opt->console,
                                                       .ca = opt->ca,
@@ -246,21 +261,6 @@ static void prog_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* All but `run` are done as the user whose the state folder is. */
-static struct bdr_err *prog_become(const struct bdr_prog_options *opt)
-{
-    uid_t uid = 0;
-    gid_t gid = 0;
-
-    if (!opt->user || geteuid())
-        return NULL;
-    BDR_TRY(bdr_os_user(opt->user, &uid, &gid));
-    BDR_TRY(bdr_os_mkdirs(opt->state));
-    if (chown(opt->state, uid, gid))
-        BDR_FAIL_ERRNO("giving %s to %s", opt->state, opt->user);
-    return bdr_os_become(uid, gid);
-}
-
 static struct bdr_err *prog_do(const struct bdr_prog *prog, const char *command, const struct bdr_prog_options *opt)
 {
     struct bdr_err *err = NULL;
@@ -269,7 +269,7 @@ static struct bdr_err *prog_do(const struct bdr_prog *prog, const char *command,
         prog_signals();
         return prog->run(opt, &prog_cancel);
     }
-    if (!strcmp(command, "enrol") || !strcmp(command, "status") || !strcmp(command, "unenrol-check"))
+    if (!strcmp(command, "status") || !strcmp(command, "unenrol-check"))
         BDR_TRY(prog_become(opt));
     if (!strcmp(command, "enrol"))
         return prog_enrol(prog, opt, &prog_cancel);

@@ -270,7 +270,7 @@ static struct bdr_err *run_claim(struct bdr_req *req, const void *in, void *out)
         if (!job_for(j, m->id) || !kind_wanted(say->kinds, j->work))
             continue;
         j->state = DOUBLE_RUNNING;
-        j->fence++;
+        j->fence = ++d->fences;
         j->claims++;
         j->wanted = BDR_JOB_GO_ON;
         j->lease_end_ms = bdr_clock_mono_ms() + (uint64_t)(j->lease_s ? j->lease_s : d->lease_s) * 1000;

@@ -52,6 +52,7 @@ struct console_double {
     size_t n_machines;
     struct double_job jobs[DOUBLE_JOBS];
     size_t n_jobs;
+    uint64_t fences; /* given out; they grow over all jobs */
     uint32_t beat_s, lease_s, disks_max, http_timeout_s;
     uint64_t cert_ms;        /* life of the certificates it gives */
     unsigned fail_ends, fail_beats, lose_ends; /* so many are answered 503; are done and then answered 503 */
