@@ -107,12 +107,13 @@ static void test_prune__possession_ends_with_the_points(void **state)
     struct bdr_backup_result one, again;
     struct at_work a = {0};
 
-    b->limits.keep_ms = 1;
+    b->limits.keep_ms = 3000;
     engine_image(image, 8 * MIB, 1);
     engine_scribble(image, 0, 8 * MIB, 5);
     bed_start(b, false, "none", 65536);
     one = bed_backup(b, 1, image, NULL);
     bed_backup(b, 2, image, NULL);
+    bdr_err_drop(bdr_cancel_sleep(NULL, 3100), "uploads are of long ago then; never cancelled");
     snprintf(params, sizeof(params), "{\"remove\":[\"%s\"]}", one.point_id);
     engine_ok(gw_job_prune(b->gw, at_work(&a, params), &a.result));
     again = bed_backup(b, 1, image, NULL);
@@ -245,7 +246,7 @@ static void test_possess__uploads_age_points_stay(void **state)
     struct gw_owned own[3] = {{{{1}}, 100}, {{{2}}, 200}, {{{3}}, 300}}, look[3];
     char last[33];
 
-    engine_ok(gw_possess_open(bed_file(b, "own"), &p));
+    engine_ok(gw_possess_open(bed_file(b, "own"), UINT64_MAX / 4, &p));
     engine_ok(gw_possess_add(p, 7, own, 2, false, 1000));
     engine_ok(gw_possess_add(p, 7, &own[1], 1, true, 1000));
     engine_ok(gw_possess_add(p, 7, &own[1], 1, false, 5000)); /* sent again: still of a point */
@@ -262,7 +263,13 @@ static void test_possess__uploads_age_points_stay(void **state)
     assert_int_equal(look[1].raw_len, 200);
     engine_ok(gw_possess_set_last(p, 7, "0123456789abcdef0123456789abcdef"));
     gw_possess_close(p);
-    engine_ok(gw_possess_open(bed_file(b, "own"), &p)); /* it lasts */
+    engine_ok(gw_possess_open(bed_file(b, "own"), 1000, &p)); /* uploads of long ago do not count, points do */
+    engine_ok(gw_possess_add(p, 7, own, 1, false, bdr_clock_wall_ms() - 2000));
+    engine_ok(gw_possess_look(p, 7, look, 3));
+    assert_int_equal(look[0].raw_len, 0);
+    assert_int_equal(look[1].raw_len, 200);
+    gw_possess_close(p);
+    engine_ok(gw_possess_open(bed_file(b, "own"), UINT64_MAX / 4, &p)); /* it lasts */
     engine_ok(gw_possess_look(p, 7, look, 3));
     assert_int_equal(look[1].raw_len, 200);
     engine_ok(gw_possess_last(p, 7, last));
@@ -270,7 +277,7 @@ static void test_possess__uploads_age_points_stay(void **state)
     gw_possess_close(p);
     /* It was open when another boot ended. */
     engine_ok(bdr_os_replace_file(bed_file(b, "own/open"), "another boot\n", 13, 0600, false));
-    engine_ok(gw_possess_open(bed_file(b, "own"), &p));
+    engine_ok(gw_possess_open(bed_file(b, "own"), UINT64_MAX / 4, &p));
     engine_ok(gw_possess_look(p, 7, look, 3));
     assert_int_equal(look[1].raw_len, 0);
     gw_possess_close(p);
