@@ -86,6 +86,7 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
     atomic_store(&s->job->disks, 0);
     bdr_worker_job_meter(s->job, NULL, NULL);
     BDR_TRY(err);
+    atomic_store(&s->job->stored_bytes, r.stored_bytes);
     *out_result = sync_result(&r);
     BDR_NOMEM_IF_NULL(*out_result);
     return NULL;

@@ -215,28 +215,32 @@ static struct bdr_err *run_send_inventory(struct worker *w)
     return err;
 }
 
+/* The console does not want this machine any more: that lets the program be uninstalled when the console is away. */
+static void run_mark(struct worker *w)
+{
+    char path[512];
+    struct bdr_err *err;
+
+    if (!access(bdr_worker_path(w->cfg->state, WORKER_MARKER, path), F_OK))
+        return;
+    err = bdr_os_replace_file(path, "", 0, 0644, false);
+    BDR_LOG(WARN, "worker.deregistered", F_STR("console", w->who.console));
+    bdr_err_drop(err, "the uninstaller asks the console, too");
+    worker_poke(w, POKE_STATUS);
+}
+
 static void run_registered(struct worker *w, bool registered)
 {
     char path[512];
-    bool before;
 
     pthread_mutex_lock(&w->lock);
-    before = w->registered;
     w->registered = registered;
     pthread_mutex_unlock(&w->lock);
-    bdr_worker_path(w->cfg->state, WORKER_MARKER, path);
     if (!registered) {
         jobs_cancel(w, false, "deregistered");
-        if (before || access(path, F_OK)) {
-            struct bdr_err *err = bdr_os_replace_file(path, "", 0, 0644, false);
-
-            BDR_LOG(WARN, "worker.deregistered", F_STR("console", w->who.console));
-            bdr_err_drop(err, "the uninstaller asks the console, too");
-            worker_poke(w, POKE_STATUS);
-        }
-    } else if (!before) {
+        run_mark(w);
+    } else if (!unlink(bdr_worker_path(w->cfg->state, WORKER_MARKER, path))) {
         BDR_LOG(INFO, "worker.registered", F_STR("console", w->who.console));
-        unlink(path);
         worker_poke(w, POKE_STATUS);
     }
 }
@@ -288,6 +292,7 @@ static void run_beat_failed(struct worker *w, struct bdr_err *err)
 
     if (worker_revoked(err)) {
         jobs_cancel(w, true, "this machine's certificate was revoked");
+        run_mark(w); /* the one console we trust said it; deregistering a host does it, too */
         run_link(w, LINK_REVOKED, err);
         w->next_beat_ms = now + worker_jitter(w->slow_ms);
     } else {

@@ -603,6 +603,10 @@ static void test_revoked__with_a_job__stops_and_comes_slowly(void **s)
     assert_int_equal(double_job_of(b->d, id).ends, 0);
     none(bdr_worker_standing(b->state, "1", &standing, why, sizeof(why)));
     assert_int_equal(standing, BDR_STANDING_DEREGISTERED);
+    double_stop(b->d); /* and it remembers */
+    none(bdr_worker_standing(b->state, "1", &standing, why, sizeof(why)));
+    assert_int_equal(standing, BDR_STANDING_MARKED);
+    double_serve(b->d);
     bed_free(b);
 }
 
