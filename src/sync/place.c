@@ -43,8 +43,8 @@ static void env_set(const char *name, const char *value)
 }
 
 /*
- * The first one to come makes the repository; but only for a job that reads all anyway: a place that was lost, or is not mounted
- * today, must not be taken for a new one.
+ * The first one to come makes the repository; but only for a job that reads all anyway: a place that was lost, or is
+ * not mounted today, must not be taken for a new one.
  */
 static struct bdr_err *place_make(const struct bdr_sync *s, const struct bdr_repo_options *opt, struct bdr_err *missing,
                                   struct bdr_repo **out)
@@ -70,9 +70,8 @@ static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
     const struct bdr_job_store *store = &s->job->work->store;
     bool s3 = !strncmp(store->url, "s3://", 5);
     char cache[512], secret[512] = "";
-    struct bdr_repo_options opt = {.cache_dir = bdr_worker_path(s->state, "cache", cache),
-                                   .writes_next = true,
-                                   .cancel = &s->job->cancel};
+    struct bdr_repo_options opt = {
+        .cache_dir = bdr_worker_path(s->state, "cache", cache), .writes_next = true, .cancel = &s->job->cancel};
     struct bdr_err *err = NULL;
 
     if (store->passphrase && *store->passphrase) {

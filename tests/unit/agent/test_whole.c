@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Agent and console as they are: the real agent's programs, the real console in this process with its API and database. A host
- * enrols, is protected by a policy, synced on demand, its point comes back, it is deregistered and may be uninstalled.
+ * Agent and console as they are: the real agent's programs, the real console in this process with its API and database.
+ * A host enrols, is protected by a policy, synced on demand, its point comes back, it is deregistered and may be
+ * uninstalled.
  */
 #include "../console/fleet.h"
 #include "bdr/osfile.h"
@@ -97,7 +98,8 @@ static struct bdr_err *pass_read(struct bdr_tx *tx, void *ctx)
 
 static void test_agent__enrol_protect_sync_recover_deregister(void **state)
 {
-    char token[64], log[160], agent_state[160], repo[160], pass[160], back[160], loop[64], text[700], path[80], print[104], url[64];
+    char token[64], log[160], agent_state[160], repo[160], pass[160], back[160], loop[64], text[700], path[80],
+        print[104], url[64];
     const char *enrol[] = {AGENT, "enrol", "--state", agent_state, "--console", url, "--ca", print, NULL};
     const char *run[] = {AGENT, "run", "--state", agent_state, "--disks", loop, "--beat-ms", "150", NULL};
     const char *check[] = {AGENT, "unenrol-check", "--state", agent_state, NULL};
@@ -117,7 +119,8 @@ static void test_agent__enrol_protect_sync_recover_deregister(void **state)
     snprintf(pass, sizeof(pass), "%s/pass", r->bed->dir);
     snprintf(back, sizeof(back), "%s/back.raw", r->bed->dir);
     snprintf(text, sizeof(text),
-             "truncate -s 48M %s/disk.raw && head -c 9000000 /dev/urandom | dd of=%s/disk.raw conv=notrunc status=none && losetup -f "
+             "truncate -s 48M %s/disk.raw && head -c 9000000 /dev/urandom | dd of=%s/disk.raw conv=notrunc status=none "
+             "&& losetup -f "
              "--show %s/disk.raw",
              r->bed->dir, r->bed->dir, r->bed->dir);
     first_line(r, text, loop, sizeof(loop));
@@ -142,7 +145,8 @@ static void test_agent__enrol_protect_sync_recover_deregister(void **state)
     v = rig_want(r, r->admin, 201, "POST", "/v1/repositories", text);
     repository = rig_int(v, "/id");
     json_decref(v);
-    v = rig_want(r, r->admin, 201, "POST", "/v1/policies", "{\"name\":\"hourly\",\"interval_ms\":3600000,\"retention\":\"last=3\",\"compression\":\"lz4\"}");
+    v = rig_want(r, r->admin, 201, "POST", "/v1/policies",
+                 "{\"name\":\"hourly\",\"interval_ms\":3600000,\"retention\":\"last=3\",\"compression\":\"lz4\"}");
     policy = rig_int(v, "/id");
     json_decref(v);
     snprintf(path, sizeof(path), "/v1/hosts/%lld/protection", host);
@@ -161,7 +165,8 @@ static void test_agent__enrol_protect_sync_recover_deregister(void **state)
     json_decref(v);
     check_ok(bdr_db_run(r->bed->db, BDR_TX_READ, pass_read, &(struct pass){r, repository, pass}));
     {
-        const char *recover[] = {BDR, "recover", "latest", "--repo", repo, "--passphrase-file", pass, "--to", back, NULL};
+        const char *recover[] = {BDR,  "recover", "latest", "--repo", repo, "--passphrase-file",
+                                 pass, "--to",    back,     NULL};
         const char *cmp[] = {"cmp", back, loop, NULL};
 
         assert_int_equal(tool(r, NULL, recover), 0);
