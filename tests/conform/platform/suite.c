@@ -5,11 +5,14 @@
  */
 #include "bdr/bytes.h"
 #include "bdr/platform.h"
-#include <cmocka.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
 

@@ -9,15 +9,18 @@
 #include "bdr/track.h"
 #include "bdr/worker.h"
 #include "console_double.h"
-#include <cmocka.h>
-#include <dirent.h>
-#include <fcntl.h>
-#include <sched.h>
+
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>

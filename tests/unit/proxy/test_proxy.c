@@ -5,13 +5,16 @@
 #include "bdr/platform.h"
 #include "bdr/worker.h"
 #include "console_double.h"
-#include <cmocka.h>
-#include <fcntl.h>
+
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>

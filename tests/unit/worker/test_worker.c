@@ -7,11 +7,14 @@
 #include "bdr/pool.h"
 #include "bdr/worker.h"
 #include "console_double.h"
-#include <cmocka.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
