@@ -135,7 +135,7 @@ static struct bdr_err *gateway_start(struct bdr_all *all)
 {
     const char *const argv[] = {all->config.program, "serve", "--state", all->state, "--listen", all->listen, NULL};
 
-    return bdr_child_start(&(struct bdr_child_spec){.argv = argv}, &all->gateway);
+    return bdr_child_start(&(struct bdr_child_spec){.argv = argv, .with_us = true}, &all->gateway);
 }
 
 struct bdr_err *bdr_all_look(struct bdr_all *all, uint64_t ms)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -76,7 +77,8 @@ static char **child_env(bool bare, const char *extra, char *listen_fds, char *li
 }
 
 /* Between fork and exec only async-signal-safe calls: other threads may have held any lock. */
-static void child_exec(const char *path, const struct bdr_child_spec *spec, int err_fd, char **env, char *pid_digits)
+static void child_exec(const char *path, const struct bdr_child_spec *spec, pid_t parent, int err_fd, char **env,
+                       char *pid_digits)
 {
     int moved[BDR_CHILD_FDS];
     int null_fd = open("/dev/null", O_RDWR);
@@ -85,6 +87,8 @@ static void child_exec(const char *path, const struct bdr_child_spec *spec, int 
     size_t n = 0;
     char rev[24];
 
+    if (spec->with_us && (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != parent))
+        _exit(127);
     do
         rev[n++] = (char)('0' + pid % 10);
     while ((pid /= 10) != 0);
@@ -129,7 +133,7 @@ struct bdr_err *bdr_child_start(const struct bdr_child_spec *spec, struct bdr_ch
     char listen_fds[32], listen_pid[48] = "LISTEN_PID=";
     struct bdr_child *c;
     int pipe_fd[2];
-    pid_t pid;
+    pid_t pid, parent = getpid();
 
     BDR_ASSERT(spec->n_fds <= BDR_CHILD_FDS);
     path = child_find(spec->argv[0]);
@@ -150,7 +154,7 @@ struct bdr_err *bdr_child_start(const struct bdr_child_spec *spec, struct bdr_ch
     err_out = pipe_fd[1]; /* non-blocking: a child nobody listens to loses words rather than stops */
     pid = fork();
     if (pid == 0)
-        child_exec(path, spec, err_out, env, listen_pid + strlen("LISTEN_PID="));
+        child_exec(path, spec, parent, err_out, env, listen_pid + strlen("LISTEN_PID="));
     if (pid < 0) {
         child_free(c);
         BDR_FAIL_ERRNO("starting %s", path);

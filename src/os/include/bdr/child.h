@@ -18,6 +18,7 @@ struct bdr_child_spec {
     size_t n_fds;            /* at most BDR_CHILD_FDS */
     const char *env;         /* one "NAME=value" for the program, or NULL */
     bool untrusted;          /* it gets no environment at all, what it says is not logged, and stop kills it at once */
+    bool with_us;            /* it gets SIGTERM when the thread that starts it ends, however we die: no orphan keeps our port */
 };
 #define BDR_CHILD_FDS 8
 
