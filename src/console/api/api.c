@@ -136,7 +136,7 @@ struct bdr_err *api_authorise(void *ctx, struct bdr_req *req, const struct bdr_r
 struct bdr_err *api_refusal(struct bdr_req *req, struct bdr_err *err)
 {
     static const enum bdr_code shown[] = {BDR_NOTFOUND, BDR_EXISTS, BDR_CONFLICT, BDR_INVAL,
-                                          BDR_DENIED,   BDR_BUSY,   BDR_RANGE,    BDR_FENCED};
+                                          BDR_DENIED,   BDR_RANGE,  BDR_FENCED};
     char text[512] = "";
     enum bdr_code code;
 

@@ -37,11 +37,11 @@ static struct bdr_err *idempotency_begin(void *ctx, struct bdr_req *req, const c
     if (o.mine)
         return NULL;
     if (!row)
-        BDR_REFUSE(req, BDR_BUSY, "The request of this Idempotency-Key has just ended; send it again.");
+        BDR_REFUSE(req, BDR_CONFLICT, "The request of this Idempotency-Key has just ended; send it again.");
     if (row->digest.len != 32 || memcmp(row->digest.data, digest, 32) != 0)
         BDR_REFUSE(req, BDR_EXISTS, "This Idempotency-Key was used for another request.");
     if (!row->status)
-        BDR_REFUSE(req, BDR_BUSY, "The request of this Idempotency-Key still runs.");
+        BDR_REFUSE(req, BDR_CONFLICT, "The request of this Idempotency-Key still runs.");
     *out = (struct bdr_kept_answer){.status = (unsigned)row->status, .len = strlen(row->body)};
     out->body = bdr_arena_text(bdr_req_arena(req), row->body, out->len);
     BDR_NOMEM_IF_NULL(out->body);
