@@ -2,8 +2,22 @@
 #include "frame/signals.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+/* A parent that is killed ends thread by thread, and each end may say it: nobody's second wish comes so soon. */
+#define SIGNALS_SAME_MS 100
 
 static struct bdr_cancel *signals_cancel; /* written before the handlers are set */
+static atomic_llong signals_first_ms;
+
+static long long signals_now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
+}
 
 /* Only what signal-safety(7) allows. */
 static void signals_on(int sig)
@@ -13,8 +27,13 @@ static void signals_on(int sig)
     int saved = errno;
     ssize_t n;
 
-    if (bdr_cancelled(signals_cancel))
-        _exit(130);
+    if (bdr_cancelled(signals_cancel)) {
+        if (signals_now_ms() - atomic_load(&signals_first_ms) >= SIGNALS_SAME_MS)
+            _exit(130);
+        errno = saved;
+        return;
+    }
+    atomic_store(&signals_first_ms, signals_now_ms());
     bdr_cancel_set(signals_cancel);
     n = sig == SIGINT ? write(STDERR_FILENO, ctrl_c, sizeof(ctrl_c) - 1)
                       : write(STDERR_FILENO, other, sizeof(other) - 1);
