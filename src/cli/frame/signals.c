@@ -28,7 +28,7 @@ static void signals_on(int sig)
     ssize_t n;
 
     if (bdr_cancelled(signals_cancel)) {
-        if (signals_now_ms() - atomic_load(&signals_first_ms) >= SIGNALS_SAME_MS)
+        if (sig != SIGTERM || signals_now_ms() - atomic_load(&signals_first_ms) >= SIGNALS_SAME_MS)
             _exit(130);
         errno = saved;
         return;
