@@ -558,6 +558,11 @@ struct bdr_err *gw_console_attach(struct gw_console *c, struct gw *gw)
     return bdr_pool_start("bdr-tell", c->config.no_events ? 1 : 2, console_thread, c, &c->stop, &c->pool);
 }
 
+void gw_console_renewed(struct gw_console *c)
+{
+    bdr_http_client_fresh(c->http);
+}
+
 void gw_console_quiet(struct gw_console *c)
 {
     if (!c)

@@ -24,6 +24,8 @@ void gw_console_told(void *ctx, uint64_t repository, const json_t *manifest);
 bdr_ret gw_console_attach(struct gw_console *c, struct gw *gw);
 /* An event of the console's, for those who listen themselves. */
 void gw_console_heard(struct gw_console *c, const char *event, const char *data);
+/* The certificate that it shows the console was renewed. */
+void gw_console_renewed(struct gw_console *c);
 /* A machine is not to be believed any more. */
 void gw_console_revoked(struct gw_console *c, const char *machine);
 /* Everything that was to be told has been. */

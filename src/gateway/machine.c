@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine.h"
+#include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/worker_prog.h"
 #include "console.h"
@@ -124,6 +125,17 @@ static void machine_event(void *ctx, const char *event, const char *data)
     gw_console_heard(((struct gw_machine *)ctx)->console, event, data);
 }
 
+static void machine_renewed(void *ctx)
+{
+    struct gw_machine *m = ctx;
+    struct bdr_err *err = gw_reload(m->gw);
+
+    if (err)
+        BDR_LOG(ERROR, "gateway.certificate-not-loaded", F_ERR(err));
+    bdr_err_drop(err, "the old one serves until it ends; a new start loads the new one");
+    gw_console_renewed(m->console);
+}
+
 struct bdr_err *gw_machine_run(struct gw_machine *m, struct gw *gw, const struct bdr_cancel *cancel)
 {
     static const struct bdr_worker_kind kinds[] = {
@@ -139,6 +151,7 @@ struct bdr_err *gw_machine_run(struct gw_machine *m, struct gw *gw, const struct
                                                       .kinds = kinds,
                                                       .ctx = m,
                                                       .event = machine_event,
+                                                      .renewed = machine_renewed,
                                                       .cancel = cancel});
 }
 

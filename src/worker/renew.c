@@ -34,6 +34,8 @@ struct bdr_err *worker_renew(struct worker *w)
     BDR_TRY(state_save_identity(w->cfg->state, key, got.certificate));
     BDR_TRY(worker_line_renew(w));
     w->who.expires_ms = next.not_after_ms;
+    if (w->cfg->renewed)
+        w->cfg->renewed(w->cfg->ctx);
     BDR_LOG(INFO, "worker.certificate-renewed", F_STR("until", bdr_clock_text(next.not_after_ms, until)));
     return NULL;
 }

@@ -138,6 +138,21 @@ void bdr_http_reply_free(struct bdr_http_reply *r)
     bdr_buf_free(&r->body);
 }
 
+void bdr_http_client_fresh(struct bdr_http_client *c)
+{
+    struct http_slot old[IDLE_MAX];
+    size_t n;
+
+    pthread_mutex_lock(&c->lock);
+    n = c->n_idle;
+    memcpy(old, c->idle, n * sizeof(*old));
+    c->n_idle = 0;
+    c->age++;
+    pthread_mutex_unlock(&c->lock);
+    for (size_t i = 0; i < n; i++)
+        slot_free(old[i]);
+}
+
 static struct bdr_err *slot_take(struct bdr_http_client *c, struct http_slot *out)
 {
     struct http_slot s = {0};
@@ -145,9 +160,11 @@ static struct bdr_err *slot_take(struct bdr_http_client *c, struct http_slot *ou
     pthread_mutex_lock(&c->lock);
     if (c->n_idle)
         s = c->idle[--c->n_idle];
+    else
+        s.age = c->age;
     pthread_mutex_unlock(&c->lock);
     if (!s.easy) {
-        s = (struct http_slot){curl_easy_init(), curl_multi_init()};
+        s = (struct http_slot){curl_easy_init(), curl_multi_init(), s.age};
         if (!s.easy || !s.multi) {
             slot_free(s);
             BDR_FAIL(BDR_NOMEM, 0, "preparing a request");
@@ -163,7 +180,7 @@ static void slot_give(struct bdr_http_client *c, struct http_slot s)
     bool kept;
 
     pthread_mutex_lock(&c->lock);
-    kept = c->n_idle < IDLE_MAX;
+    kept = c->n_idle < IDLE_MAX && s.age == c->age;
     if (kept)
         c->idle[c->n_idle++] = s;
     pthread_mutex_unlock(&c->lock);

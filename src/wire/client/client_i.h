@@ -10,6 +10,7 @@
 struct http_slot {
     CURL *easy;
     CURLM *multi; /* holds the connection */
+    unsigned age; /* the client's, when it was made */
 };
 struct bdr_http_client {
     struct bdr_http_client_config config;    /* texts owned */
@@ -17,6 +18,7 @@ struct bdr_http_client {
     pthread_mutex_t lock;                    /* guards what follows */
     struct http_slot idle[IDLE_MAX];
     size_t n_idle;
+    unsigned age; /* how often it was made fresh */
     char *ca_pem; /* owned */
     char shown[BDR_FINGERPRINT_CHARS]; /* print of the topmost certificate of a server that had not the one wanted */
 };

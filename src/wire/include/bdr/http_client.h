@@ -33,6 +33,8 @@ struct bdr_http_client;
 /* Errors: INVAL configuration, NOTFOUND files. Nothing is connected yet. */
 bdr_ret bdr_http_client_new(const struct bdr_http_client_config *config, struct bdr_http_client **out);
 void bdr_http_client_free(struct bdr_http_client *c);
+/* Its files were replaced: calls that begin from now on make new connections, with what is in them then. */
+void bdr_http_client_fresh(struct bdr_http_client *c);
 /* The certificate whose print matched ca_fingerprint, once a call succeeded: to be kept as ca_file. NULL before. */
 const char *bdr_http_client_ca_pem(struct bdr_http_client *c);
 

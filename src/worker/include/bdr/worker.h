@@ -102,6 +102,7 @@ struct bdr_worker_config {
     void (*settings)(void *ctx, const struct bdr_worker_settings *s);
     /* An event of the console's that is not the worker's own business. */
     void (*event)(void *ctx, const char *event, const char *data);
+    void (*renewed)(void *ctx);        /* identity.pem holds another certificate and key */
     uint32_t (*disks_free)(void *ctx); /* for claims; NULL: not told */
     void (*alive)(void *ctx);          /* some times a second: a watchdog's food */
     const struct bdr_cancel *cancel;   /* stop: jobs end as `stopped` */
