@@ -477,15 +477,15 @@ static uint64_t pss_kib(pid_t pid)
 
 static void memory_of(bool gateway)
 {
-    struct bed *b = bed_new(1024);
+    struct bed *b;
     uint64_t most = 0, id, begun;
     struct double_job j = {0};
 
     if (getenv("BDR_SANITIZER")) {
         printf("skip memory: a sanitizer needs memory of its own\n");
-        bed_free(b);
         skip();
     }
+    b = bed_new(1024);
     sh("head -c 700000000 /dev/urandom > %s && sync", b->loop);
     if (gateway)
         gateway_start(b);
