@@ -2,6 +2,7 @@
 /* backup_place.c - where a backup goes: a repository that is opened here, or a gateway. */
 #include "backup_args.h"
 #include "bdr/clock.h"
+#include "bdr/priority.h"
 #include "engine.h"
 #include <string.h>
 
@@ -16,6 +17,7 @@ static struct bdr_err *place_gateway(const struct backup_args *a, const char *ur
         BDR_FAIL(BDR_INVAL, 0, "a gateway wants --host-number, --cert, --key and --ca: who this machine is, and whom it trusts");
     if (a->take_over || a->host_id)
         BDR_FAIL(BDR_INVAL, 0, "--take-over and --host-id are decided by whoever manages the gateway");
+    bdr_os_thrifty();
     atomic_store(&out->bandwidth_bps, a->bandwidth_bps);
     return bdr_sink_gateway(&(struct bdr_gateway_config){.url = url,
                                                          .ca_file = a->gateway_ca,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packages.h"
 #include "bdr/bytes.h"
-#include "bdr/osfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -11,7 +10,6 @@
 #include <sys/stat.h>
 
 #define NAME_MAX_CHARS 128
-#define SCRIPT_MAX     (1u << 20)
 #define PRINTS         64 /* packages whose prints are kept */
 #define PIECE          65536u
 
@@ -62,19 +60,18 @@ bool bdr_package_name_ok(const char *name)
     return n > 0 && n <= NAME_MAX_CHARS && !name[n] && name[0] != '.' && name[0] != '-';
 }
 
-/* FOLDER/sub/name, sub may be NULL; a plain file, and no link on the last step. */
-static struct bdr_err *file_open(const struct bdr_packages *p, const char *sub, const char *name, int *out)
+struct bdr_err *bdr_packages_open(struct bdr_packages *p, const char *name, int *out_fd)
 {
-    BDR_AUTO(fd) int folder = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    BDR_AUTO(fd) int inner = -1;
+    BDR_AUTO(fd) int folder = -1;
     BDR_AUTO(fd) int fd = -1;
     struct stat st;
 
-    if (folder >= 0 && sub)
-        inner = openat(folder, sub, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder >= 0 && (!sub || inner >= 0)) /* NONBLOCK: a FIFO would keep us waiting */
-        fd = openat(sub ? inner : folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR))
+    if (!bdr_package_name_ok(name))
+        BDR_FAIL(BDR_NOTFOUND, 0, "that is no package's name");
+    folder = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0) /* NONBLOCK: a FIFO would keep us waiting */
+        fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == ENXIO))
         BDR_FAIL(BDR_NOTFOUND, errno, "there is no file %s in %s", name, p->folder);
     if (fd < 0)
         BDR_FAIL_ERRNO("opening %s in %s", name, p->folder);
@@ -82,15 +79,8 @@ static struct bdr_err *file_open(const struct bdr_packages *p, const char *sub, 
         BDR_FAIL_ERRNO("looking at %s in %s", name, p->folder);
     if (!S_ISREG(st.st_mode))
         BDR_FAIL(BDR_NOTFOUND, 0, "%s in %s is no plain file", name, p->folder);
-    *out = bdr_fd_steal(&fd);
+    *out_fd = bdr_fd_steal(&fd);
     return NULL;
-}
-
-struct bdr_err *bdr_packages_open(struct bdr_packages *p, const char *name, int *out_fd)
-{
-    if (!bdr_package_name_ok(name))
-        BDR_FAIL(BDR_NOTFOUND, 0, "that is no package's name");
-    return file_open(p, NULL, name, out_fd);
 }
 
 /* ---- prints ---- */
@@ -178,82 +168,14 @@ struct bdr_err *bdr_packages_print(struct bdr_packages *p, const char *name, cha
 
 /* ---- scripts ---- */
 
-/* What stands for @word@; false: it is no word of ours and stays. */
-static struct bdr_err *word_put(struct bdr_packages *p, const char *word, size_t len, struct bdr_buf *out,
-                                bool *is_ours)
+bool bdr_packages_script_name(const char *kind, char out[BDR_SCRIPT_NAME_CHARS])
 {
-    static const char sha[] = "SHA256:";
-    char name[NAME_MAX_CHARS + 1], hex[65];
-    size_t head = sizeof(sha) - 1;
-    struct bdr_err *err;
+    static const char *const kinds[] = {"agent", "proxy", "gateway"};
 
-    *is_ours = true;
-    if (len == 7 && !strncmp(word, "VERSION", 7)) {
-        bdr_buf_put(out, OPENBDR_VERSION, strlen(OPENBDR_VERSION));
-        return NULL;
-    }
-    *is_ours = len > head && len - head <= NAME_MAX_CHARS && !strncmp(word, sha, head);
-    if (!*is_ours)
-        return NULL;
-    snprintf(name, sizeof(name), "%.*s", (int)(len - head), word + head);
-    if (!bdr_package_name_ok(name))
-        BDR_FAIL(BDR_CORRUPT, 0, "'%s' in an install script is no package's name", name);
-    err = bdr_packages_print(p, name, hex);
-    if (err && err->code == BDR_NOTFOUND) { /* not each site has the packages of each system */
-        bdr_err_drop(err, "the script says that it is not there");
-        return NULL;
-    }
-    BDR_TRY(err);
-    bdr_buf_put(out, hex, 64);
-    return NULL;
-}
-
-static struct bdr_err *fill_in(struct bdr_packages *p, const char *text, size_t len, struct bdr_buf *out)
-{
-    for (size_t i = 0; i < len;) {
-        const char *end = text[i] == '@' ? memchr(text + i + 1, '@', len - i - 1) : NULL;
-        bool is_ours = false;
-
-        if (end)
-            BDR_TRY(word_put(p, text + i + 1, (size_t)(end - text) - i - 1, out, &is_ours));
-        if (is_ours) {
-            i = (size_t)(end - text) + 1;
-        } else {
-            bdr_buf_u8(out, (uint8_t)text[i]);
-            i++;
+    for (size_t i = 0; i < BDR_COUNT(kinds); i++)
+        if (!strcmp(kinds[i], kind)) {
+            snprintf(out, BDR_SCRIPT_NAME_CHARS, "install_%s.sh", kind);
+            return true;
         }
-    }
-    return bdr_buf_check(out);
-}
-
-struct bdr_err *bdr_packages_script(struct bdr_packages *p, const char *kind, char **out, size_t *out_len,
-                                    char out_print[65])
-{
-    BDR_AUTO(buf) struct bdr_buf b = {0};
-    BDR_AUTO(mem) char *text = NULL;
-    BDR_AUTO(fd) int fd = -1;
-    char name[64];
-    uint8_t hash[32];
-    struct stat st;
-
-    snprintf(name, sizeof(name), "%.40s.sh.in", kind);
-    if (!bdr_package_name_ok(name))
-        BDR_FAIL(BDR_NOTFOUND, 0, "that is no kind of machine");
-    BDR_TRY(file_open(p, "install", name, &fd));
-    if (fstat(fd, &st) != 0)
-        BDR_FAIL_ERRNO("looking at %s", name);
-    if (st.st_size > (off_t)SCRIPT_MAX)
-        BDR_FAIL(BDR_CORRUPT, 0, "%s is larger than %u bytes", name, SCRIPT_MAX);
-    text = malloc((size_t)st.st_size + 1);
-    BDR_NOMEM_IF_NULL(text);
-    BDR_TRY(bdr_os_pread(fd, name, text, (size_t)st.st_size, 0));
-    BDR_TRY(fill_in(p, text, (size_t)st.st_size, &b));
-    if (!EVP_Digest(b.data ? b.data : (const uint8_t *)"", b.len, hash, NULL, EVP_sha256(), NULL))
-        BDR_FAIL(BDR_INTERNAL, 0, "hashing");
-    bdr_hex(hash, sizeof(hash), out_print);
-    bdr_buf_u8(&b, 0);
-    BDR_TRY(bdr_buf_check(&b));
-    *out_len = b.len - 1;
-    *out = (char *)BDR_STEAL(b.data);
-    return NULL;
+    return false;
 }

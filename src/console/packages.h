@@ -2,12 +2,11 @@
 /*
  * packages.h - the folder of packages and install scripts that port 30080 serves, and nothing around it.
  *
- *   FOLDER/<file>                  a package; served as it is
- *   FOLDER/install/<kind>.sh.in    the install script of agent, proxy, gateway; @VERSION@ and @SHA256:<file>@ are
- * filled in
+ *   FOLDER/<file>               a package
+ *   FOLDER/install_<kind>.sh    the install script of agent, proxy, gateway; it holds the print of its package
  *
- * What comes over plain HTTP is believed by its print alone: the command that people paste came by HTTPS and holds the
- * print of the script; the script holds those of the packages. So a script is the same for everybody.
+ * What comes over plain HTTP is believed by its print alone: the command that people paste came to them by HTTPS and
+ * holds the print of the script, the script that of the package.
  * Threads: any.
  */
 #pragma once
@@ -23,5 +22,6 @@ bool bdr_package_name_ok(const char *name);
 bdr_ret bdr_packages_open(struct bdr_packages *p, const char *name, int *out_fd);
 /* SHA-256 of a package, hex; kept until the file changes. NOTFOUND. */
 bdr_ret bdr_packages_print(struct bdr_packages *p, const char *name, char out[65]);
-/* The script of a kind of machine, filled in; caller frees. NOTFOUND; CORRUPT it names a package by a wrong name. */
-bdr_ret bdr_packages_script(struct bdr_packages *p, const char *kind, char **out, size_t *out_len, char out_print[65]);
+#define BDR_SCRIPT_NAME_CHARS 32
+/* "install_agent.sh"; false: there is no such kind of machine. */
+bool bdr_packages_script_name(const char *kind, char out[BDR_SCRIPT_NAME_CHARS]);

@@ -22,6 +22,8 @@ struct gw_authority gw_console_authority(struct gw_console *c);
 void gw_console_told(void *ctx, uint64_t repository, const json_t *manifest);
 /* Begins to tell and to listen. The gateway is borrowed until quiet. */
 bdr_ret gw_console_attach(struct gw_console *c, struct gw *gw);
+/* An event of the console's, for those who listen themselves. */
+void gw_console_heard(struct gw_console *c, const char *event, const char *data);
 /* A machine is not to be believed any more. */
 void gw_console_revoked(struct gw_console *c, const char *machine);
 /* Everything that was to be told has been. */

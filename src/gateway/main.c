@@ -1,52 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the bdr-gateway program: what its command line says, put together. */
+#include "bdr/osfile.h"
 #include "bdr/bytes.h"
 #include "bdr/log.h"
-#include "console.h"
+#include "bdr/priority.h"
+#include "bdr/worker.h"
 #include "frame/cli.h"
 #include "gateway.h"
 #include "hosts_file.h"
+#include "machine.h"
 #include <stdio.h>
 #include <string.h>
 
 #define SERVE_ROUND_MS 2000u
 
 struct serve_args {
-    const char *listen, *cert, *key, *ca, *state, *hosts, *console, *machine_cert, *machine_key;
+    const char *listen, *cert, *key, *ca, *state, *hosts, *below;
     uint64_t bandwidth_bps, buffer_bytes, idle_ms;
     uint32_t sessions;
 };
 
 struct serve {
-    struct gw_hosts_file *file;    /* owned; or: */
-    struct gw_console *console;    /* owned */
+    struct gw_hosts_file *file; /* owned; or: */
+    struct gw_machine *machine; /* owned; enrolled at a console */
     struct gw_authority authority;
     struct gw *gw;                 /* owned */
 };
 
 static void serve_close(struct serve *s)
 {
-    gw_console_quiet(s->console);
+    gw_machine_quiet(s->machine);
     gw_stop(s->gw);
-    gw_console_close(s->console);
+    gw_machine_close(s->machine);
     gw_hosts_file_close(s->file);
 }
 
 static struct bdr_err *serve_authority(const struct serve_args *a, struct serve *s)
 {
-    if ((a->hosts != NULL) == (a->console != NULL))
-        BDR_FAIL(BDR_INVAL, 0, "give --hosts FILE or --console URL: one of them says who may write what");
+    struct bdr_err *err;
+
     if (a->hosts) {
         BDR_TRY(gw_hosts_file_open(a->hosts, &s->file));
         s->authority = gw_hosts_file_authority(s->file);
         return NULL;
     }
-    BDR_TRY(gw_console_open(&(struct gw_console_config){.url = a->console,
-                                                        .ca_file = a->ca,
-                                                        .cert_file = a->machine_cert,
-                                                        .key_file = a->machine_key},
-                            &s->console));
-    s->authority = gw_console_authority(s->console);
+    err = gw_machine_open(a->state, a->below, &s->machine);
+    if (err && err->code == BDR_NOTFOUND)
+        return bdr_err_wrap(err, BDR_AT, "nobody says who may write what: run 'bdr-gateway enrol', or give --hosts FILE");
+    BDR_TRY(err);
+    s->authority = gw_machine_authority(s->machine);
     return NULL;
 }
 
@@ -96,19 +98,25 @@ static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
                                           .buffer_bytes = a->buffer_bytes,
                                           .bandwidth_bps = a->bandwidth_bps,
                                           .idle_ms = a->idle_ms}};
-    char host[64];
+    char host[64], identity[512], ca[512];
 
     BDR_TRY(serve_address(a->listen, host, &config.port));
     config.address = host;
     BDR_TRY(serve_authority(a, &s));
-    if (s.console) {
-        config.told = gw_console_told;
-        config.told_ctx = s.console;
+    if (s.machine && !a->cert && !a->key && !a->ca) { /* enrolment gave it all of them */
+        config.cert_file = config.key_file = bdr_worker_path(a->state, "identity.pem", identity);
+        config.ca_file = bdr_worker_path(a->state, "ca.crt", ca);
+    }
+    if (!config.cert_file || !config.key_file || !config.ca_file)
+        BDR_FAIL(BDR_INVAL, 0, "give --cert, --key and --ca");
+    if (s.machine) {
+        config.told = gw_machine_told;
+        config.told_ctx = s.machine;
     }
     BDR_TRY(gw_start(&config, &s.gw));
-    if (s.console)
-        BDR_TRY(gw_console_attach(s.console, s.gw));
     bdr_out_note(cli->out, "listening on port %u", gw_port(s.gw));
+    if (s.machine)
+        return gw_machine_run(s.machine, s.gw, cli->cancel);
     while (!bdr_cancelled(cli->cancel)) {
         bdr_err_drop(bdr_cancel_sleep(cli->cancel, SERVE_ROUND_MS), "the loop looks");
         serve_round(&s);
@@ -119,21 +127,18 @@ static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
 static const struct bdr_opt serve_opts[] = {
     {.name = "listen", BDR_STRING(struct serve_args, listen), .def = "0.0.0.0:443", .metavar = "ADDRESS:PORT",
      .help = "Where agents and proxies connect to."},
-    {.name = "cert", BDR_PATH(struct serve_args, cert), .required = true, .metavar = "FILE",
-     .help = "The server's certificate (PEM), leaf first."},
-    {.name = "key", BDR_PATH(struct serve_args, key), .required = true, .metavar = "FILE",
+    {.name = "cert", BDR_PATH(struct serve_args, cert), .metavar = "FILE",
+     .help = "The server's certificate (PEM), leaf first; an enrolled gateway has one."},
+    {.name = "key", BDR_PATH(struct serve_args, key), .metavar = "FILE",
      .help = "Its key (PEM); nobody else may be able to read it."},
-    {.name = "ca", BDR_PATH(struct serve_args, ca), .required = true, .metavar = "FILE",
-     .help = "The CA of the machines' certificates, and of the console's (PEM)."},
+    {.name = "ca", BDR_PATH(struct serve_args, ca), .metavar = "FILE",
+     .help = "The CA of the machines' certificates (PEM)."},
     {.name = "state", BDR_PATH(struct serve_args, state), .def = "/var/lib/bdr-gateway", .metavar = "DIR",
-     .help = "Where fences and tables of possession are kept."},
+     .help = "Where fences, tables of possession and the enrolment are kept."},
     {.name = "hosts", BDR_PATH(struct serve_args, hosts), .metavar = "FILE",
      .help = "Without a console: a file that says which machine may write which host; docs/gateway.md."},
-    {.name = "console", BDR_STRING(struct serve_args, console), .metavar = "URL",
-     .help = "The console that says so."},
-    {.name = "machine-cert", BDR_PATH(struct serve_args, machine_cert), .metavar = "FILE",
-     .help = "With a console: the certificate that enrolment gave this gateway."},
-    {.name = "machine-key", BDR_PATH(struct serve_args, machine_key), .metavar = "FILE", .help = "With a console: its key."},
+    {.name = "recover-below", BDR_PATH(struct serve_args, below), .def = "/", .metavar = "DIR",
+     .help = "Files that the console has disks recovered to must be below this folder."},
     {.name = "sessions", BDR_U32(struct serve_args, sessions), .def = "64", .min = 1, .max = 256,
      .help = "Hosts that may be written at once."},
     {.name = "bandwidth", BDR_SIZE(struct serve_args, bandwidth_bps), .metavar = "BYTES",
@@ -157,7 +162,55 @@ static const struct bdr_cmd cmd_serve = {
     .run = serve_run,
 };
 
-static const struct bdr_cmd *const main_cmds[] = {&cmd_serve, &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version,
+struct enrol_args {
+    const char *console, *ca_print, *token_file, *url, *name, *state;
+    bool force;
+};
+
+static struct bdr_err *enrol_run(void *raw, struct bdr_cli *cli)
+{
+    const struct enrol_args *a = raw;
+    BDR_AUTO(mem) char *token = NULL;
+    struct bdr_err *err;
+    size_t len = 0;
+
+    BDR_TRY(bdr_os_read_file(a->token_file, 4096, &token, &len));
+    token[strcspn(token, "\r\n")] = 0;
+    err = gw_machine_enrol(&(struct gw_enrol){.state = a->state, .console = a->console, .ca_print = a->ca_print,
+                                              .token = token, .url = a->url, .name = a->name, .force = a->force,
+                                              .cancel = cli->cancel});
+    bdr_wipe(token, len);
+    return err;
+}
+
+static const struct bdr_opt enrol_opts[] = {
+    {.name = "console", BDR_STRING(struct enrol_args, console), .required = true, .metavar = "URL",
+     .help = "The console, https://console.example:10443."},
+    {.name = "ca-print", BDR_STRING(struct enrol_args, ca_print), .required = true, .metavar = "SHA256",
+     .help = "The print of the console's CA, as it shows it."},
+    {.name = "token-file", BDR_PATH(struct enrol_args, token_file), .required = true, .metavar = "FILE",
+     .help = "A file with the one-time token; /dev/stdin reads it from there."},
+    {.name = "url", BDR_STRING(struct enrol_args, url), .metavar = "URL",
+     .help = "Where agents and proxies reach this gateway, https://gw1.example:443."},
+    {.name = "name", BDR_STRING(struct enrol_args, name), .help = "Its name, for people. Default: the host name."},
+    {.name = "state", BDR_PATH(struct enrol_args, state), .def = "/var/lib/bdr-gateway", .metavar = "DIR",
+     .help = "Where the enrolment is kept."},
+    {.name = "force", BDR_FLAG(struct enrol_args, force), .cli_only = true, .help = "Forget an enrolment that is there."},
+    {0},
+};
+
+static const struct bdr_cmd cmd_enrol = {
+    .name = "enrol",
+    .summary = "make this gateway known to a console",
+    .help = "Makes a key, has the console sign it, and keeps the certificate and the console's CA.",
+    .examples = "# with the token that the console shows\nbdr-gateway enrol --console https://console.example:10443 "
+                "--ca-print SHA256:ab:cd --token-file token --url https://gw1.example:443\n",
+    .opts = enrol_opts,
+    .args_size = sizeof(struct enrol_args),
+    .run = enrol_run,
+};
+
+static const struct bdr_cmd *const main_cmds[] = {&cmd_serve, &cmd_enrol, &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version,
                                                   &bdr_cmd_help, &bdr_cmd_internal, NULL};
 static const struct bdr_cmd main_root = {
     .name = "bdr-gateway",
@@ -171,5 +224,6 @@ static const struct bdr_app main_app = {.name = "bdr-gateway", .version = OPENBD
 
 int main(int argc, char **argv)
 {
+    bdr_os_thrifty();
     return bdr_cli_main(&main_app, argc, argv);
 }

@@ -10,6 +10,7 @@
 #include "bdr/gateway_sink.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
+#include "bdr/priority.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -105,6 +106,7 @@ static struct bdr_err *place_gateway(const struct bdr_sync *s, struct place *out
 {
     const struct bdr_job_work *work = s->job->work;
 
+    bdr_os_thrifty();
     return bdr_sink_gateway(
         &(struct bdr_gateway_config){.url = work->store.gateway_url,
                                      .ca_file = bdr_worker_path(s->state, "ca.crt", out->ca),

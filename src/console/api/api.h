@@ -60,10 +60,15 @@ bdr_ret api_page_end(struct bdr_req *req, struct bdr_page *out, int64_t last_id_
 const char *api_text(struct bdr_req *req, const char *text);
 /* 0 (never, unknown) is left out of the answer when the field has `has`. */
 
+/* Answers with a package; the path's {file}. For 30080, and for browsers at 10443, which HSTS keeps from the other. */
+struct bdr_err *api_package(struct bdr_req *req, const void *in, void *out);
+
 /* ---- the tables ---- */
 extern const struct bdr_route_table api_session_table, api_health_table;
 extern const struct bdr_route_table api_machine_join_table, api_machine_beat_table, api_machine_work_table,
     api_machine_job_table, api_machine_scan_table, api_machine_gateway_table;
+extern const struct bdr_route_table api_enrolments_table, api_accounts_table, api_own_table, api_audit_table,
+    api_setup_table, api_certificates_table;
 extern const struct bdr_route_table api_install_table;   /* of port 30080, and not of the API */
 extern const struct bdr_route_table api_alarms_table, api_channels_table, api_metrics_table, api_watch_table;
 extern const struct bdr_route_table api_web_table;

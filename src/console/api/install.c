@@ -7,43 +7,41 @@
 #include "packages.h"
 #include <string.h>
 
+static struct bdr_err *send(struct bdr_req *req, const char *file, const char *type, const char *missing)
+{
+    struct bdr_err *err;
+    int fd = -1;
+
+    err = bdr_packages_open(api_console(req)->packages, file, &fd);
+    if (err && err->code == BDR_NOTFOUND) {
+        bdr_err_drop(err, "told in words");
+        BDR_REFUSE(req, BDR_NOTFOUND, "%s", missing);
+    }
+    BDR_TRY(err);
+    return bdr_req_send_file(req, fd, type, file);
+}
+
+/* agent.sh is what install_agent.sh is called here. */
 static struct bdr_err *script(struct bdr_req *req, const void *in, void *out)
 {
     const char *name = bdr_req_param(req, "name");
-    size_t n = strlen(name), len = 0;
-    struct bdr_err *err;
-    char kind[16], print[65];
-    char *text = NULL;
+    char kind[16], file[BDR_SCRIPT_NAME_CHARS];
+    size_t n = strlen(name);
 
     (void)in, (void)out;
     if (n <= 3 || n - 3 >= sizeof(kind) || strcmp(name + n - 3, ".sh") != 0)
         BDR_REFUSE(req, BDR_NOTFOUND, "There are agent.sh, proxy.sh and gateway.sh here.");
     memcpy(kind, name, n - 3);
     kind[n - 3] = 0;
-    err = bdr_packages_script(api_console(req)->packages, kind, &text, &len, print);
-    if (err && err->code == BDR_NOTFOUND) {
-        bdr_err_drop(err, "told in words");
-        BDR_REFUSE(req, BDR_NOTFOUND, "This console has no install script %s; its folder of packages lacks it.", name);
-    }
-    BDR_TRY(err);
-    BDR_TRY(bdr_arena_defer(bdr_req_arena(req), free, text));
-    return bdr_req_send(req, 200, "text/x-shellscript; charset=utf-8", text, len);
+    if (!bdr_packages_script_name(kind, file))
+        BDR_REFUSE(req, BDR_NOTFOUND, "There are agent.sh, proxy.sh and gateway.sh here.");
+    return send(req, file, "text/x-shellscript", "This console's folder of packages lacks that install script.");
 }
 
-static struct bdr_err *package(struct bdr_req *req, const void *in, void *out)
+struct bdr_err *api_package(struct bdr_req *req, const void *in, void *out)
 {
-    const char *name = bdr_req_param(req, "file");
-    struct bdr_err *err;
-    int fd = -1;
-
     (void)in, (void)out;
-    err = bdr_packages_open(api_console(req)->packages, name, &fd);
-    if (err && err->code == BDR_NOTFOUND) {
-        bdr_err_drop(err, "told in words");
-        BDR_REFUSE(req, BDR_NOTFOUND, "There is no such package here.");
-    }
-    BDR_TRY(err);
-    return bdr_req_send_file(req, fd, "application/octet-stream", name);
+    return send(req, bdr_req_param(req, "file"), "application/octet-stream", "There is no such package here.");
 }
 
 static const struct bdr_route rows[] = {
@@ -58,7 +56,7 @@ static const struct bdr_route rows[] = {
      .path = "/packages/{file:path}",
      .flags = BDR_R_ANONYMOUS | BDR_R_STREAM_OUT,
      .out_type = "application/octet-stream",
-     .run = package,
+     .run = api_package,
      .help = "A package.",
      .help_zh = "安装包下载"},
 };

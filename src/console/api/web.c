@@ -152,5 +152,15 @@ static struct bdr_err *web(struct bdr_req *req, const void *in, void *out)
         .method = BDR_GET, .path = (path_), .flags = BDR_R_ANONYMOUS | BDR_R_HIDDEN, .run = web,                       \
         .help = "The web console.", .help_zh = "网页控制台"                                                       \
     }
-static const struct bdr_route rows[] = {PAGE("/"), PAGE("/{rest:path}")};
+static const struct bdr_route rows[] = {
+    PAGE("/"),
+    PAGE("/{rest:path}"),
+    {.method = BDR_GET,
+     .path = "/packages/{file:path}",
+     .flags = BDR_R_ANONYMOUS | BDR_R_HIDDEN | BDR_R_STREAM_OUT,
+     .out_type = "application/octet-stream",
+     .run = api_package,
+     .help = "A package, for the download buttons.",
+     .help_zh = "安装包下载"},
+};
 const struct bdr_route_table api_web_table = BDR_ROUTES("web", rows);

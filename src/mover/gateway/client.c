@@ -325,7 +325,7 @@ struct bdr_err *gwc_coder_take(struct gwc *g, struct gwc_coder **out)
     if (!c) {
         c = calloc(1, sizeof(*c));
         BDR_NOMEM_IF_NULL(c);
-        err = bdr_encoder_new(g->compress, g->keyed ? g->id_key : NULL, &c->e);
+        err = bdr_encoder_new("none", g->keyed ? g->id_key : NULL, &c->e);
         if (err) {
             free(c);
             return err;

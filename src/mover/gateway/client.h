@@ -92,7 +92,8 @@ struct gwc {
     pthread_cond_t changed;
     struct bdr_err *failed; /* owned; the first error */
     struct gwc_batch *filling, *head, *tail; /* owned; the list by seq, until taken by the gateway */
-    uint64_t seq, batch_bytes, batch_max;
+    struct gwc_batch *spare;                 /* owned; to be filled again */
+    uint64_t seq, batch_bytes, batch_max; /* bytes: of all batches, spare ones too */
     struct gwc_set *sets, *sets_tail;        /* owned */
     uint64_t set_bytes;
     const struct gwc_map *set_busy;          /* whose runs are being sent */

@@ -39,6 +39,13 @@ static void batch_free(struct gwc *g, struct gwc_batch *b)
     free(b);
 }
 
+/* Not to the allocator: it would keep a heap for each thread that ever freed one. */
+static void batch_spare(struct gwc *g, struct gwc_batch *b)
+{
+    b->next = g->spare;
+    g->spare = b;
+}
+
 void gwc_batches_free(struct gwc *g)
 {
     pthread_mutex_lock(&g->lock);
@@ -47,6 +54,12 @@ void gwc_batches_free(struct gwc *g)
         struct gwc_batch *b = g->head;
 
         g->head = b->next;
+        batch_free(g, b);
+    }
+    while (g->spare) {
+        struct gwc_batch *b = g->spare;
+
+        g->spare = b->next;
         batch_free(g, b);
     }
     g->tail = NULL;
@@ -64,7 +77,7 @@ static void batch_remove(struct gwc *g, struct gwc_batch *b)
     *at = b->next;
     if (g->tail == b)
         g->tail = before;
-    batch_free(g, b);
+    batch_spare(g, b);
     pthread_cond_broadcast(&g->changed);
 }
 
@@ -98,15 +111,21 @@ static struct bdr_err *put_room(struct gwc *g, size_t len, struct gwc_batch **ou
         gwc_seal(g);
         b = NULL;
     }
-    if (!b && g->batch_bytes + cap <= g->batch_max) {
+    if (!b && g->spare) {
+        b = g->spare;
+        g->spare = b->next;
+    } else if (!b && g->batch_bytes + cap <= g->batch_max) {
         b = malloc(sizeof(*b) + cap);
         BDR_NOMEM_IF_NULL(b);
-        memset(b, 0, sizeof(*b));
-        b->cap = cap;
-        b->seq = ++g->seq;
         g->batch_bytes += cap;
-        g->filling = b;
+    } else {
+        *out = b;
+        return NULL;
     }
+    memset(b, 0, sizeof(*b));
+    b->cap = cap;
+    b->seq = ++g->seq;
+    g->filling = b;
     *out = b;
     return NULL;
 }
@@ -211,7 +230,7 @@ static struct bdr_err *lane_rewind(void *ctx)
     return NULL;
 }
 
-static struct bdr_err *lane_frame(struct gwc *g, struct bdr_encoder *e, const struct gwc_batch *b,
+static struct bdr_err *lane_frame(struct bdr_encoder *e, const struct gwc_batch *b,
                                   const struct gwc_block *block, struct bdr_buf *body)
 {
     struct bdr_frame f = {.raw_len = block->len};
@@ -220,7 +239,6 @@ static struct bdr_err *lane_frame(struct gwc *g, struct bdr_encoder *e, const st
     uint8_t *to;
     uint32_t crc;
 
-    (void)g;
     bdr_buf_reserve(body, BDR_FRAME_HEAD_BYTES + bdr_encoder_bound(block->len) + BDR_FRAME_TAIL_BYTES);
     BDR_TRY(bdr_buf_check(body));
     to = body->data + start + BDR_FRAME_HEAD_BYTES;
@@ -258,11 +276,10 @@ static struct bdr_err *lane_send(struct gwc *g, const struct bdr_buf *body, unsi
     return NULL;
 }
 
-static struct bdr_err *lane_batch(struct gwc *g, const struct gwc_batch *b, struct bdr_buf *body)
+static struct bdr_err *lane_batch(struct gwc *g, struct bdr_encoder *e, const struct gwc_batch *b, struct bdr_buf *body)
 {
     struct bdr_id ids[GWC_BATCH_BLOCKS];
     uint8_t bits[GWC_BATCH_BLOCKS / 8] = {0};
-    struct gwc_coder *coder = NULL;
     uint64_t fresh = 0, told = 0;
     struct bdr_err *err = NULL;
     unsigned frames = 0;
@@ -270,19 +287,17 @@ static struct bdr_err *lane_batch(struct gwc *g, const struct gwc_batch *b, stru
     for (unsigned i = 0; i < b->n; i++)
         ids[i] = b->block[i].id;
     BDR_TRY(gwc_ask(g, &g->stop, ids, b->n, bits));
-    BDR_TRY(gwc_coder_take(g, &coder));
     body->len = 0;
     for (unsigned i = 0; i < b->n && !err; i++) {
         if (bits[i / 8] >> (i % 8) & 1) {
             atomic_fetch_add(&g->bytes_known, b->block[i].len);
             continue;
         }
-        err = lane_frame(g, coder->e, b, &b->block[i], body);
+        err = lane_frame(e, b, &b->block[i], body);
         frames++;
         fresh += b->block[i].len;
         told += b->block[i].counted ? b->block[i].len : 0;
     }
-    gwc_coder_give(g, coder);
     BDR_TRY(err);
     if (!frames)
         return NULL;
@@ -313,11 +328,17 @@ static struct gwc_batch *lane_take(struct gwc *g)
 
 void gwc_lane(struct gwc *g)
 {
+    BDR_AUTO(encoder) struct bdr_encoder *e = NULL;
     BDR_AUTO(buf) struct bdr_buf body = {0};
     struct gwc_batch *b;
 
+    gwc_fail(g, bdr_encoder_new(g->compress, NULL, &e)); /* it gives no ids */
+    /* At once and once: growing by doubling would leave holes of all sizes. What does not compress is as long as it was. */
+    bdr_buf_reserve(&body, BDR_MAX(GWC_BATCH_BYTES, (size_t)g->block_bytes) +
+                               GWC_BATCH_BLOCKS * (BDR_FRAME_HEAD_BYTES + BDR_FRAME_TAIL_BYTES) +
+                               bdr_encoder_bound(g->block_bytes));
     while ((b = lane_take(g)) != NULL) {
-        struct bdr_err *err = lane_batch(g, b, &body);
+        struct bdr_err *err = lane_batch(g, e, b, &body);
 
         gwc_fail(g, err);
         pthread_mutex_lock(&g->lock);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bdr/priority.h"
+#include <malloc.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -38,4 +39,11 @@ void bdr_os_idle_again(void)
 {
     if (priority_idle)
         bdr_os_idle();
+}
+
+void bdr_os_thrifty(void)
+{
+    /* glibc raises this limit to the largest buffer that was ever freed (mallopt(3)); measured: 88 MiB instead of 44 */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    mallopt(M_ARENA_MAX, 4);
 }

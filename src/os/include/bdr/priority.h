@@ -9,3 +9,6 @@ void bdr_os_idle(void);
  * before. */
 void bdr_os_hurry(void);
 void bdr_os_idle_again(void);
+/* Memory that was freed goes back to the system, not to a heap kept for each thread. For programs that promise to stay
+ * small while many threads hand buffers to each other; call it first. */
+void bdr_os_thrifty(void);

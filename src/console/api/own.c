@@ -1,0 +1,678 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* own.c - what people change about themselves: password, second step, sessions, API tokens. */
+#include "api/people.h"
+#include "auth/password.h"
+#include "auth/totp.h"
+#include "bdr/log.h"
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ISSUER      "OpenBDR"
+#define TOTP_NEW    "totp-new" /* sealed, until a code shows that the app has it */
+#define FIRST_LOGIN "initial-password"
+#define SESSION_HEX 16 /* of the hash: enough to tell sessions apart, and no way back to the cookie */
+
+/* ---- shared ---- */
+
+static const struct bdr_rate_rule confirm_rule = {5, 60000};
+
+struct bdr_err *people_session_only(struct bdr_req *req)
+{
+    if (api_who(req)->person.token_id)
+        BDR_REFUSE(req, BDR_DENIED, "This needs a session: log in with the password; an API token can't do it.");
+    if (api_who(req)->person.must_change)
+        BDR_REFUSE(req, BDR_DENIED, "Choose a password of your own first (PUT /v1/session/password).");
+    return NULL;
+}
+
+bool people_session_hash(struct bdr_req *req, uint8_t out[32])
+{
+    const char *cookie = bdr_req_header(req, "Cookie");
+    char text[BDR_TOKEN_CHARS];
+
+    while (cookie && *cookie) {
+        cookie += strspn(cookie, "; ");
+        if (!strncmp(cookie, "bdr_session=", 12)) {
+            snprintf(text, sizeof(text), "%.*s", (int)BDR_MIN(strcspn(cookie + 12, ";"), sizeof(text) - 1),
+                     cookie + 12);
+            return bdr_token_hash(BDR_TOKEN_SESSION, text, out);
+        }
+        cookie += strcspn(cookie, ";");
+    }
+    return false;
+}
+
+struct bdr_err *people_keep(struct bdr_req *req, void *row)
+{
+    return row ? bdr_arena_defer(bdr_req_arena(req), free, row) : NULL;
+}
+
+void people_tell(struct bdr_req *req, const char *kind, int64_t id, const char *what)
+{
+    char event[96];
+
+    snprintf(event, sizeof(event), "{\"id\":%lld,\"what\":\"%s\"}", (long long)id, what);
+    bdr_hub_tell(api_console(req)->hub, kind, event);
+}
+
+const char *people_like(struct bdr_req *req, const char *typed)
+{
+    size_t n = typed ? strlen(typed) : 0, at = 0;
+    char *out = bdr_arena_alloc(bdr_req_arena(req), 2 * n + 3);
+
+    if (!out || !n)
+        return out;
+    out[at++] = '%';
+    for (size_t i = 0; i < n; i++) {
+        if (strchr("%_!", typed[i]))
+            out[at++] = '!';
+        out[at++] = (char)tolower((unsigned char)typed[i]);
+    }
+    out[at] = '%';
+    return out;
+}
+
+struct confirm {
+    const char *what; /* passwords and codes are counted apart */
+    int64_t account_id, now_ms, wait_ms;
+    struct bdr_row_account *account; /* owned */
+};
+
+static struct bdr_err *confirm_begin(struct bdr_tx *tx, void *ctx)
+{
+    struct confirm *c = ctx;
+    char key[64];
+
+    free(BDR_STEAL(c->account));
+    snprintf(key, sizeof(key), "%s %lld", c->what, (long long)c->account_id);
+    BDR_TRY(bdr_rate_take(tx, key, &confirm_rule, c->now_ms, &c->wait_ms));
+    return bdr_q_account_get(tx, c->account_id, &c->account);
+}
+
+struct bdr_err *people_confirm(struct bdr_req *req, const char *password)
+{
+    struct confirm c = {.what = "confirm", .account_id = api_who(req)->person.account_id, .now_ms = api_now()};
+    struct bdr_err *err = bdr_db_run(api_console(req)->db, BDR_TX_LOCK, confirm_begin, &c);
+    BDR_AUTO(mem) struct bdr_row_account *account = c.account;
+    BDR_AUTO(secret) struct bdr_secret given = {0};
+    char wait[24];
+    bool ok = false;
+
+    BDR_TRY(err);
+    if (c.wait_ms) {
+        snprintf(wait, sizeof(wait), "%lld", (long long)(c.wait_ms + 999) / 1000);
+        BDR_TRY(bdr_req_set_header(req, "Retry-After", wait));
+        BDR_REFUSE(req, BDR_THROTTLED, "Too many tries; wait %s seconds.", wait);
+    }
+    BDR_TRY(bdr_secret_set(&given, password, strlen(password)));
+    BDR_TRY(bdr_password_check(account ? account->password : NULL, &given, &ok, NULL));
+    if (!ok)
+        BDR_REFUSE(req, BDR_DENIED, "The present password is not right.");
+    return NULL;
+}
+
+/* ---- password ---- */
+
+struct password_in {
+    const char *old, *password;
+};
+static const struct bdr_shape_field password_fields[] = {
+    {BDR_FIELD(struct password_in, old), .type = BDR_T_SECRET, .flags = BDR_F_REQUIRED, .len_max = 1024,
+     .help = "The present password.", .help_zh = "当前密码"},
+    {BDR_FIELD(struct password_in, password), .type = BDR_T_SECRET, .flags = BDR_F_REQUIRED, .len_max = 1024,
+     .help = "The new one.", .help_zh = "新密码"},
+    {.name = NULL},
+};
+static const struct bdr_shape password_shape = {
+    .name = "Password", .size = sizeof(struct password_in), .fields = password_fields};
+
+struct mine {
+    struct bdr_req *req;
+    int64_t now_ms;
+    const char *hash, *code;
+    struct bdr_blob session;
+    struct bdr_secret *secret;
+    char (*codes)[20];
+};
+
+static struct bdr_err *password_do(struct bdr_tx *tx, void *ctx)
+{
+    struct mine *m = ctx;
+    const int64_t id = api_who(m->req)->person.account_id;
+    int64_t changed = 0, ended;
+
+    BDR_TRY(bdr_q_account_password(tx, &(struct bdr_in_account_password){id, m->hash, false, m->now_ms}, &changed));
+    if (!changed)
+        BDR_FAIL(BDR_NOTFOUND, 0, "the account is gone");
+    BDR_TRY(bdr_q_session_delete_others(tx, id, m->session, &ended));
+    return api_audit(tx, m->req, "session.password", "user", id, NULL, NULL, NULL);
+}
+
+static struct bdr_err *password(struct bdr_req *req, const void *body, void *out)
+{
+    const struct password_in *in = body;
+    const struct bdr_who *who = &api_who(req)->person;
+    BDR_AUTO(secret) struct bdr_secret s = {0};
+    struct mine m = {.req = req, .now_ms = api_now()};
+    char hash[BDR_PASSWORD_CHARS], path[512];
+    uint8_t session[32];
+    struct bdr_err *err;
+
+    (void)out;
+    if (who->token_id || !people_session_hash(req, session))
+        BDR_REFUSE(req, BDR_DENIED, "This needs a session: log in with the password; an API token can't do it.");
+    BDR_TRY(people_confirm(req, in->old));
+    if (!strcmp(in->old, in->password)) {
+        bdr_req_fault(req, "/password", BDR_INVAL, "is the old one");
+        BDR_REFUSE(req, BDR_INVAL, "The new password is the old one; choose another.");
+    }
+    BDR_TRY(bdr_secret_set(&s, in->password, strlen(in->password)));
+    err = bdr_password_fits(who->name, &s);
+    if (err && err->code == BDR_INVAL)
+        bdr_req_fault(req, "/password", BDR_INVAL, "%s", err->msg);
+    BDR_TRY(api_refusal(req, err));
+    BDR_TRY(bdr_password_hash(&s, hash));
+    m.hash = hash;
+    m.session = (struct bdr_blob){session, sizeof(session)};
+    BDR_TRY(api_run(req, BDR_TX_LOCK, password_do, &m));
+    if (!strcmp(who->name, "admin")) { /* the file held this account's first password */
+        snprintf(path, sizeof(path), "%s/%s", api_console(req)->config.folder, FIRST_LOGIN);
+        if (unlink(path) != 0 && errno != ENOENT)
+            BDR_LOG(WARN, "console.first-login-stays", F_STR("file", path), F_U64("errno", (uint64_t)errno));
+    }
+    people_tell(req, "user", who->account_id, "changed");
+    return NULL;
+}
+
+/* ---- second step ---- */
+
+struct totp_in {
+    const char *password, *code;
+};
+static const struct bdr_shape_field totp_begin_fields[] = {
+    {BDR_FIELD(struct totp_in, password), .type = BDR_T_SECRET, .flags = BDR_F_REQUIRED, .len_max = 1024,
+     .help = "The password.", .help_zh = "密码"},
+    {.name = NULL},
+};
+static const struct bdr_shape totp_begin_shape = {
+    .name = "TotpBegin", .size = sizeof(struct totp_in), .fields = totp_begin_fields};
+static const struct bdr_shape_field totp_code_fields[] = {
+    {BDR_FIELD(struct totp_in, code), .type = BDR_T_SECRET, .flags = BDR_F_REQUIRED, .len_max = 32,
+     .help = "What the app shows now.", .help_zh = "动态码"},
+    {.name = NULL},
+};
+static const struct bdr_shape totp_code_shape = {
+    .name = "TotpCode", .size = sizeof(struct totp_in), .fields = totp_code_fields};
+
+struct totp_out {
+    const char *uri;
+    BDR_ARRAY(const char *) codes;
+};
+static const struct bdr_shape_field totp_out_fields[] = {
+    {BDR_FIELD(struct totp_out, uri), .type = BDR_T_TEXT, .help = "otpauth://, for the app; as a QR code. Shown once.",
+     .help_zh = "otpauth地址(二维码)"},
+    {BDR_FIELD(struct totp_out, codes), .type = BDR_T_ARRAY, .of = BDR_T_TEXT,
+     .help = "Recovery codes, each good once. Shown once.", .help_zh = "恢复码(仅显示一次)"},
+    {.name = NULL},
+};
+static const struct bdr_shape totp_out_shape = {
+    .name = "Totp", .size = sizeof(struct totp_out), .fields = totp_out_fields};
+
+static struct bdr_err *totp_begin_do(struct bdr_tx *tx, void *ctx)
+{
+    struct mine *m = ctx;
+    const struct bdr_seal_place place = {"account", api_who(m->req)->person.account_id, TOTP_NEW};
+    BDR_AUTO(mem) struct bdr_row_account *a = NULL;
+
+    BDR_TRY(bdr_q_account_get(tx, place.owner_id, &a));
+    if (!a || a->totp)
+        BDR_FAIL(BDR_CONFLICT, 0, "the second step is on already; turn it off before another app takes it over");
+    return bdr_secret_put(tx, api_console(m->req)->ring, &place, m->secret, m->now_ms);
+}
+
+static struct bdr_err *totp_begin(struct bdr_req *req, const void *body, void *answer)
+{
+    const struct totp_in *in = body;
+    struct totp_out *out = answer;
+    BDR_AUTO(secret) struct bdr_secret secret = {0};
+    BDR_AUTO(secret) struct bdr_secret uri = {0};
+    struct mine m = {.req = req, .now_ms = api_now(), .secret = &secret};
+
+    BDR_TRY(people_session_only(req));
+    BDR_TRY(people_confirm(req, in->password));
+    BDR_TRY(bdr_totp_new(&secret));
+    BDR_TRY(bdr_totp_uri(&secret, ISSUER, api_who(req)->person.name, &uri));
+    BDR_TRY(api_run(req, BDR_TX_LOCK, totp_begin_do, &m));
+    out->uri = bdr_arena_text(bdr_req_arena(req), (char *)uri.data, uri.len);
+    BDR_NOMEM_IF_NULL(out->uri);
+    return NULL;
+}
+
+static struct bdr_err *totp_on_do(struct bdr_tx *tx, void *ctx)
+{
+    struct mine *m = ctx;
+    const struct bdr_keyring *ring = api_console(m->req)->ring;
+    const struct bdr_seal_place place = {"account", api_who(m->req)->person.account_id, TOTP_NEW};
+    BDR_AUTO(secret) struct bdr_secret secret = {0};
+    bool found = false;
+    int64_t changed;
+
+    BDR_TRY(bdr_secret_get(tx, ring, &place, &secret, &found));
+    if (!found)
+        BDR_FAIL(BDR_CONFLICT, 0, "ask for a secret first (POST /v1/session/totp)");
+    BDR_TRY(bdr_q_sealed_delete(tx, "account", place.owner_id, &changed)); /* the new one moves to its place */
+    BDR_TRY(bdr_totp_enable(tx, ring, place.owner_id, &secret, m->code, m->now_ms, m->codes));
+    return api_audit(tx, m->req, "session.totp-on", "user", place.owner_id, NULL, NULL, NULL);
+}
+
+static struct bdr_err *confirm_rate(struct bdr_tx *tx, void *ctx)
+{
+    struct confirm *c = ctx;
+
+    BDR_TRY(confirm_begin(tx, c));
+    free(BDR_STEAL(c->account));
+    return NULL;
+}
+
+static struct bdr_err *totp_on(struct bdr_req *req, const void *body, void *answer)
+{
+    const struct totp_in *in = body;
+    struct totp_out *out = answer;
+    char(*codes)[20] = bdr_arena_alloc(bdr_req_arena(req), BDR_RECOVERY_CODES * sizeof(*codes));
+    const char **items = bdr_arena_alloc(bdr_req_arena(req), BDR_RECOVERY_CODES * sizeof(*items));
+    struct mine m = {.req = req, .now_ms = api_now(), .code = in->code, .codes = codes};
+    struct confirm c = {.what = "code", .account_id = api_who(req)->person.account_id, .now_ms = m.now_ms};
+    struct bdr_err *err;
+
+    BDR_NOMEM_IF_NULL(codes);
+    BDR_NOMEM_IF_NULL(items);
+    BDR_TRY(people_session_only(req));
+    BDR_TRY(bdr_db_run(api_console(req)->db, BDR_TX_LOCK, confirm_rate, &c));
+    if (c.wait_ms)
+        BDR_REFUSE(req, BDR_THROTTLED, "Too many tries; wait a minute.");
+    err = bdr_db_run(api_console(req)->db, BDR_TX_LOCK, totp_on_do, &m);
+    if (err && err->code == BDR_INVAL)
+        bdr_req_fault(req, "/code", BDR_INVAL, "%s", err->msg);
+    BDR_TRY(api_refusal(req, err));
+    for (size_t i = 0; i < BDR_RECOVERY_CODES; i++)
+        items[i] = codes[i];
+    out->codes.items = items;
+    out->codes.n = BDR_RECOVERY_CODES;
+    people_tell(req, "user", c.account_id, "changed");
+    return NULL;
+}
+
+static struct bdr_err *totp_off_do(struct bdr_tx *tx, void *ctx)
+{
+    struct mine *m = ctx;
+    const int64_t id = api_who(m->req)->person.account_id;
+
+    BDR_TRY(bdr_totp_disable(tx, id));
+    return api_audit(tx, m->req, "session.totp-off", "user", id, NULL, NULL, NULL);
+}
+
+static struct bdr_err *totp_off(struct bdr_req *req, const void *body, void *out)
+{
+    const struct totp_in *in = body;
+    struct mine m = {.req = req, .now_ms = api_now()};
+
+    (void)out;
+    BDR_TRY(people_session_only(req));
+    BDR_TRY(people_confirm(req, in->password));
+    BDR_TRY(api_run(req, BDR_TX_LOCK, totp_off_do, &m));
+    people_tell(req, "user", api_who(req)->person.account_id, "changed");
+    return NULL;
+}
+
+/* ---- sessions ---- */
+
+struct session_row {
+    const char *id, *stage, *addr, *agent;
+    int64_t created, seen, expires;
+    bool current;
+};
+static const struct bdr_shape_field session_fields[] = {
+    {BDR_FIELD(struct session_row, id), .type = BDR_T_ID, .flags = BDR_F_REQUIRED, .help = "To end it by.",
+     .help_zh = "编号"},
+    {BDR_FIELD(struct session_row, stage), .type = BDR_T_TEXT, .help = "full, or totp: the second step is missing.",
+     .help_zh = "阶段"},
+    {BDR_FIELD(struct session_row, addr), .type = BDR_T_TEXT, .help = "From where.", .help_zh = "地址"},
+    {BDR_FIELD(struct session_row, agent), .type = BDR_T_TEXT, .help = "With what.", .help_zh = "客户端"},
+    {BDR_FIELD(struct session_row, created), .type = BDR_T_TIME, .help = "Begun.", .help_zh = "登录时间"},
+    {BDR_FIELD(struct session_row, seen), .type = BDR_T_TIME, .help = "Used last.", .help_zh = "最近活动"},
+    {BDR_FIELD(struct session_row, expires), .type = BDR_T_TIME, .help = "Ends by itself.", .help_zh = "到期时间"},
+    {BDR_FIELD(struct session_row, current), .type = BDR_T_BOOL, .help = "This one.", .help_zh = "当前会话"},
+    {.name = NULL},
+};
+static const struct bdr_shape session_shape = {
+    .name = "SessionRow", .size = sizeof(struct session_row), .fields = session_fields};
+
+/* Whose: one's own, or with {id} those of a user (the row's permission says who may). */
+static int64_t whose(struct bdr_req *req)
+{
+    int64_t id = (int64_t)bdr_req_param_u64(req, "id");
+
+    return id ? id : api_who(req)->person.account_id;
+}
+
+static struct bdr_err *own_by_session(struct bdr_req *req)
+{
+    return bdr_req_param_u64(req, "id") ? NULL : people_session_only(req);
+}
+
+static struct bdr_err *sessions(struct bdr_req *req, const void *in, void *answer)
+{
+    struct bdr_row_session_of *row = NULL;
+    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
+    struct bdr_page *page = answer;
+    struct session_row *item;
+    uint8_t own[32] = {0};
+    char hex[65];
+    size_t n = 0;
+
+    (void)in;
+    BDR_TRY(own_by_session(req));
+    BDR_TRY(bdr_tx_begin(api_console(req)->db, BDR_TX_READ, &tx));
+    BDR_TRY(bdr_q_session_of(tx, whose(req), &row, &n));
+    BDR_TRY(people_keep(req, row));
+    n = BDR_MIN(n, (size_t)bdr_req_page(req)->limit); /* the newest; nobody has more */
+    item = bdr_arena_alloc(bdr_req_arena(req), BDR_MAX(n, (size_t)1) * sizeof(*item));
+    BDR_NOMEM_IF_NULL(item);
+    (void)people_session_hash(req, own);
+    for (size_t i = 0; i < n; i++) {
+        BDR_ASSERT(row[i].hash.len == 32);
+        item[i] = (struct session_row){
+            .id = bdr_arena_text(bdr_req_arena(req), bdr_hex(row[i].hash.data, 32, hex), SESSION_HEX),
+            .stage = row[i].stage,
+            .addr = row[i].addr,
+            .agent = *row[i].agent ? row[i].agent : NULL,
+            .created = row[i].created_ms,
+            .seen = row[i].seen_ms,
+            .expires = row[i].expires_ms,
+            .current = !memcmp(row[i].hash.data, own, 32)};
+        BDR_NOMEM_IF_NULL(item[i].id);
+    }
+    *page = (struct bdr_page){.items = item, .n = n};
+    return NULL;
+}
+
+static struct bdr_err *session_end_do(struct bdr_tx *tx, void *ctx)
+{
+    struct bdr_req *req = ctx;
+    BDR_AUTO(mem) struct bdr_row_session_of *row = NULL;
+    int64_t changed = 0;
+    char hex[65];
+    size_t n = 0;
+
+    BDR_TRY(bdr_q_session_of(tx, whose(req), &row, &n));
+    for (size_t i = 0; i < n; i++)
+        if (row[i].hash.len == 32 &&
+            !strncmp(bdr_hex(row[i].hash.data, 32, hex), bdr_req_param(req, "session"), SESSION_HEX) &&
+            strlen(bdr_req_param(req, "session")) == SESSION_HEX) {
+            BDR_TRY(bdr_q_session_delete(tx, row[i].hash, &changed));
+            return api_audit(tx, req, "session.end", "user", whose(req), NULL, NULL, NULL);
+        }
+    BDR_FAIL(BDR_NOTFOUND, 0, "there is no such session");
+}
+
+static struct bdr_err *session_end(struct bdr_req *req, const void *in, void *out)
+{
+    (void)in, (void)out;
+    BDR_TRY(own_by_session(req));
+    return api_run(req, BDR_TX_LOCK, session_end_do, req);
+}
+
+/* ---- API tokens ---- */
+
+struct token_in {
+    const char *name, *scopes;
+    int64_t expires;
+    bool has_expires;
+};
+static const struct bdr_shape_field token_in_fields[] = {
+    {BDR_FIELD(struct token_in, name), .type = BDR_T_TEXT, .flags = BDR_F_REQUIRED, .len_min = 1, .len_max = 63,
+     .help = "What it is for.", .help_zh = "名称"},
+    {BDR_FIELD(struct token_in, scopes), .type = BDR_T_TEXT, .flags = BDR_F_REQUIRED, .len_max = 500,
+     .help = "What it may, with blanks: host:read job:*; never more than its owner.", .help_zh = "权限范围"},
+    {BDR_FIELD_HAS(struct token_in, expires), .type = BDR_T_TIME, .help = "When it ends; never if left out.",
+     .help_zh = "到期时间"},
+    {.name = NULL},
+};
+static const struct bdr_shape token_in_shape = {
+    .name = "TokenNew", .size = sizeof(struct token_in), .fields = token_in_fields};
+
+struct token_row {
+    uint64_t id;
+    const char *name, *hint, *scopes, *used_addr, *token;
+    int64_t created, expires, used;
+    bool has_expires, has_used, revoked;
+};
+static const struct bdr_shape_field token_fields[] = {
+    {BDR_FIELD(struct token_row, id), .type = BDR_T_U64, .flags = BDR_F_REQUIRED, .help = "Its id.", .help_zh = "编号"},
+    {BDR_FIELD(struct token_row, name), .type = BDR_T_TEXT, .help = "What it is for.", .help_zh = "名称"},
+    {BDR_FIELD(struct token_row, hint), .type = BDR_T_TEXT, .help = "How it begins.", .help_zh = "前缀"},
+    {BDR_FIELD(struct token_row, scopes), .type = BDR_T_TEXT, .help = "What it may.", .help_zh = "权限范围"},
+    {BDR_FIELD(struct token_row, created), .type = BDR_T_TIME, .help = "Made.", .help_zh = "创建时间"},
+    {BDR_FIELD_HAS(struct token_row, expires), .type = BDR_T_TIME, .help = "Ends.", .help_zh = "到期时间"},
+    {BDR_FIELD_HAS(struct token_row, used), .type = BDR_T_TIME, .help = "Used last.", .help_zh = "最近使用"},
+    {BDR_FIELD(struct token_row, used_addr), .type = BDR_T_TEXT, .help = "From where.", .help_zh = "使用地址"},
+    {BDR_FIELD(struct token_row, revoked), .type = BDR_T_BOOL, .help = "Worth nothing any more.", .help_zh = "已吊销"},
+    {BDR_FIELD(struct token_row, token), .type = BDR_T_TEXT, .help = "The token. Shown once.",
+     .help_zh = "令牌(仅显示一次)"},
+    {.name = NULL},
+};
+static const struct bdr_shape token_shape = {.name = "Token", .size = sizeof(struct token_row), .fields = token_fields};
+
+struct token_add {
+    struct bdr_req *req;
+    const struct token_in *in;
+    struct token_row *out;
+    char token[BDR_TOKEN_CHARS];
+    int64_t now_ms;
+};
+
+static struct bdr_err *token_add_do(struct bdr_tx *tx, void *ctx)
+{
+    struct token_add *t = ctx;
+    const int64_t account = api_who(t->req)->person.account_id;
+    int64_t id = 0, changed;
+    struct bdr_err *err;
+
+    BDR_TRY(bdr_q_api_token_forget(tx, account, t->in->name, &changed));
+    err = bdr_api_token_new(tx, account, t->in->name, t->in->scopes, t->now_ms, t->in->has_expires ? t->in->expires : 0,
+                            t->token, &id);
+    if (err && err->code == BDR_EXISTS) {
+        bdr_err_drop(err, "told in words");
+        BDR_FAIL(BDR_EXISTS, 0, "you have a token %s; choose another name or revoke that one", t->in->name);
+    }
+    BDR_TRY(err);
+    *t->out = (struct token_row){.id = (uint64_t)id,
+                                 .name = t->in->name,
+                                 .scopes = t->in->scopes,
+                                 .created = t->now_ms,
+                                 .expires = t->in->expires,
+                                 .has_expires = t->in->has_expires};
+    return api_audit(tx, t->req, "token.add", "token", id, &token_shape, NULL, t->out);
+}
+
+static struct bdr_err *token_add(struct bdr_req *req, const void *body, void *answer)
+{
+    struct token_add t = {.req = req, .in = body, .out = answer, .now_ms = api_now()};
+    char hint[BDR_TOKEN_HINT];
+    struct bdr_err *err;
+
+    BDR_TRY(people_session_only(req));
+    err = bdr_scopes_check(t.in->scopes);
+    if (err)
+        bdr_req_fault(req, "/scopes", BDR_INVAL, "%s", err->msg);
+    BDR_TRY(api_refusal(req, err));
+    if (t.in->has_expires && t.in->expires <= t.now_ms) {
+        bdr_req_fault(req, "/expires", BDR_INVAL, "is not in the future");
+        BDR_REFUSE(req, BDR_INVAL, "A token that has ended already is no use.");
+    }
+    BDR_TRY(api_run(req, BDR_TX_LOCK, token_add_do, &t));
+    bdr_token_hint(t.token, hint);
+    t.out->hint = bdr_arena_text(bdr_req_arena(req), hint, strlen(hint));
+    t.out->token = bdr_arena_text(bdr_req_arena(req), t.token, strlen(t.token));
+    bdr_wipe(t.token, sizeof(t.token));
+    BDR_NOMEM_IF_NULL(t.out->hint);
+    BDR_NOMEM_IF_NULL(t.out->token);
+    return NULL;
+}
+
+static struct bdr_err *tokens(struct bdr_req *req, const void *in, void *answer)
+{
+    struct bdr_row_api_token *row = NULL;
+    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
+    struct bdr_page *page = answer;
+    size_t n = 0, limit = bdr_req_page(req)->limit, kept = 0;
+    int64_t after = api_cursor(req, 0);
+    struct token_row *item;
+
+    (void)in;
+    if (!bdr_scopes_allow(api_who(req)->person.scopes, "token", "read"))
+        BDR_REFUSE(req, BDR_DENIED, "This needs a token with the scope token:read.");
+    BDR_TRY(bdr_tx_begin(api_console(req)->db, BDR_TX_READ, &tx));
+    BDR_TRY(bdr_q_api_token_list(tx, whose(req), &row, &n));
+    BDR_TRY(people_keep(req, row));
+    item = bdr_arena_alloc(bdr_req_arena(req), BDR_MAX(n, (size_t)1) * sizeof(*item));
+    BDR_NOMEM_IF_NULL(item);
+    for (size_t i = 0; i < n && kept <= limit; i++)
+        if (row[i].id > after)
+            item[kept++] = (struct token_row){.id = (uint64_t)row[i].id,
+                                              .name = row[i].name,
+                                              .hint = row[i].hint,
+                                              .scopes = row[i].scopes,
+                                              .used_addr = *row[i].used_addr ? row[i].used_addr : NULL,
+                                              .created = row[i].created_ms,
+                                              .expires = row[i].expires_ms,
+                                              .has_expires = row[i].expires_ms > 0,
+                                              .used = row[i].used_ms,
+                                              .has_used = row[i].used_ms > 0,
+                                              .revoked = row[i].revoked_ms > 0};
+    *page = (struct bdr_page){.items = item, .n = kept};
+    return api_page_end(req, page, kept > limit ? (int64_t)item[limit - 1].id : 0);
+}
+
+static struct bdr_err *token_end_do(struct bdr_tx *tx, void *ctx)
+{
+    struct bdr_req *req = ctx;
+    const int64_t id = (int64_t)bdr_req_param_u64(req, "token");
+    int64_t changed = 0;
+
+    BDR_TRY(bdr_q_api_token_revoke(tx, whose(req), id, api_now(), &changed));
+    if (!changed)
+        BDR_FAIL(BDR_NOTFOUND, 0, "there is no token %lld that is good", (long long)id);
+    return api_audit(tx, req, "token.revoke", "token", id, NULL, NULL, NULL);
+}
+
+static struct bdr_err *token_end(struct bdr_req *req, const void *in, void *out)
+{
+    (void)in, (void)out;
+    BDR_TRY(own_by_session(req));
+    return api_run(req, BDR_TX_LOCK, token_end_do, req);
+}
+
+static const struct bdr_route rows[] = {
+    {.method = BDR_PUT,
+     .path = "/v1/session/password",
+     .perm = "session:self",
+     .in = &password_shape,
+     .run = password,
+     .help = "Choose another password; one's other sessions end.",
+     .help_zh = "修改密码"},
+    {.method = BDR_POST,
+     .path = "/v1/session/totp",
+     .perm = "session:self",
+     .in = &totp_begin_shape,
+     .out = &totp_out_shape,
+     .run = totp_begin,
+     .help = "A secret for an authenticator app.",
+     .help_zh = "两步验证密钥"},
+    {.method = BDR_PUT,
+     .path = "/v1/session/totp",
+     .perm = "session:self",
+     .in = &totp_code_shape,
+     .out = &totp_out_shape,
+     .run = totp_on,
+     .help = "Turn the second step on, with a code of the app.",
+     .help_zh = "启用两步验证"},
+    {.method = BDR_POST,
+     .path = "/v1/session/totp/off",
+     .perm = "session:self",
+     .in = &totp_begin_shape,
+     .run = totp_off,
+     .help = "Turn the second step off.",
+     .help_zh = "关闭两步验证"},
+    {.method = BDR_GET,
+     .path = "/v1/sessions",
+     .perm = "session:self",
+     .flags = BDR_R_LIST,
+     .out = &session_shape,
+     .run = sessions,
+     .help = "One's own sessions.",
+     .help_zh = "会话列表"},
+    {.method = BDR_DELETE,
+     .path = "/v1/sessions/{session}",
+     .perm = "session:self",
+     .run = session_end,
+     .help = "End one of them.",
+     .help_zh = "结束会话"},
+    {.method = BDR_GET,
+     .path = "/v1/users/{id:u64}/sessions",
+     .perm = "user:admin",
+     .flags = BDR_R_LIST,
+     .out = &session_shape,
+     .run = sessions,
+     .help = "A user's sessions.",
+     .help_zh = "用户会话"},
+    {.method = BDR_DELETE,
+     .path = "/v1/users/{id:u64}/sessions/{session}",
+     .perm = "user:admin",
+     .run = session_end,
+     .help = "End one of them.",
+     .help_zh = "结束用户会话"},
+    {.method = BDR_GET,
+     .path = "/v1/tokens",
+     .perm = "token:self",
+     .flags = BDR_R_LIST,
+     .out = &token_shape,
+     .run = tokens,
+     .cli = "token list",
+     .help = "One's own API tokens.",
+     .help_zh = "API令牌列表"},
+    {.method = BDR_POST,
+     .path = "/v1/tokens",
+     .perm = "token:self",
+     .in = &token_in_shape,
+     .out = &token_shape,
+     .status = 201,
+     .run = token_add,
+     .cli = "token add",
+     .help = "One more; it is shown once.",
+     .help_zh = "创建API令牌"},
+    {.method = BDR_DELETE,
+     .path = "/v1/tokens/{token:u64}",
+     .perm = "token:self",
+     .run = token_end,
+     .cli = "token revoke",
+     .help = "It is worth nothing from now on.",
+     .help_zh = "吊销API令牌"},
+    {.method = BDR_GET,
+     .path = "/v1/users/{id:u64}/tokens",
+     .perm = "user:admin",
+     .flags = BDR_R_LIST,
+     .out = &token_shape,
+     .run = tokens,
+     .help = "A user's tokens.",
+     .help_zh = "用户API令牌"},
+    {.method = BDR_DELETE,
+     .path = "/v1/users/{id:u64}/tokens/{token:u64}",
+     .perm = "user:admin",
+     .run = token_end,
+     .help = "It is worth nothing from now on.",
+     .help_zh = "吊销用户API令牌"},
+};
+const struct bdr_route_table api_own_table = BDR_ROUTES("session", rows);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a change changed: the members that differ, side by side. Pure. */
+export interface Change {
+  name: string
+  was: string
+  now: string
+}
+
+const members = (v: unknown): Record<string, unknown> => {
+  if (typeof v === 'string') {
+    try {
+      return members(JSON.parse(v))
+    } catch {
+      return {}
+    }
+  }
+  return v && typeof v === 'object' ? (v as Record<string, unknown>) : {}
+}
+const text = (v: unknown): string => (v === undefined ? '' : typeof v === 'string' ? v : JSON.stringify(v))
+
+export function changesOf(before: unknown, after: unknown): Change[] {
+  const was = members(before)
+  const now = members(after)
+  return [...new Set([...Object.keys(was), ...Object.keys(now)])]
+    .map((name) => ({ name, was: text(was[name]), now: text(now[name]) }))
+    .filter((c) => c.was !== c.now)
+}

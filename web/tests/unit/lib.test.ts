@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The logic behind the pages: numbers, forms, windows of long tables, problems, charts, changes. */
+import { describe, expect, it } from 'vitest'
+import { pathOf, Problem, problemOf, queryOf, roleMay } from '@/api/http'
+import { whyNot } from '@/lib/allowed'
+import { changesOf } from '@/lib/audit'
+import { byTime, pointAt, rpoOption, spaceOption, timelineOption } from '@/lib/charts'
+import { ago, bytes, duration, eta, parseDuration, pct, rate, time } from '@/lib/fmt'
+import { bodyOf, commas, newCeph, startOf, wrongOf, wrongOfCeph } from '@/lib/form'
+import { passwordFaults } from '@/lib/password'
+import { bodyOf as policyBody, formOf, readRetention, writeRetention, wrongOfPolicy } from '@/lib/policy'
+import { rolesTable } from '@/lib/roles'
+import { ROW_PX, windowOf } from '@/lib/window'
+import { CEPH_FIELDS, platformOf } from '@/tables/platforms'
+
+describe('numbers', () => {
+  it('says bytes in the unit that fits', () => {
+    expect([0, 1023, 1536, 10 * 2 ** 30, 200 * 2 ** 40].map((n) => bytes(n))).toEqual(['0 B', '1023 B', '1.5 KiB', '10.0 GiB', '200 TiB'])
+    expect(bytes(undefined)).toBe('-')
+    expect(rate(0)).toBe('-')
+    expect(rate(2 ** 20)).toBe('1.0 MiB/s')
+  })
+  it('says how long in the two largest parts', () => {
+    expect(duration(93784000, 'en')).toBe('1 d 2 h')
+    expect(duration(3600000, 'zh')).toBe('1 小时')
+    expect(duration(500, 'en')).toBe('under 1 s')
+    expect(duration(86400000 + 60000, 'en')).toBe('1 d')
+    expect(duration(undefined, 'en')).toBe('-')
+  })
+  it('says how long ago, and never a time before', () => {
+    const now = Date.parse('2030-01-01T12:00:00Z')
+    expect(ago('2030-01-01T11:58:30Z', now, 'en')).toBe('1 min ago')
+    expect(ago('2030-01-01T12:00:05Z', now, 'zh')).toBe('不到 1 秒前')
+    expect(time('')).toBe('-')
+  })
+  it('reads durations, and knows what is left', () => {
+    expect([parseDuration('15min'), parseDuration('2 h'), parseDuration('90'), parseDuration('1.5d'), parseDuration('soon')]).toEqual([900000, 7200000, 5400000, 129600000, undefined])
+    expect(eta(50, 100, 10)).toBe(5000)
+    expect(eta(50, 100, 0)).toBeUndefined()
+    expect(pct(5, 0)).toBe(0)
+    expect(pct(999, 1000)).toBe(99)
+  })
+})
+
+describe('a call', () => {
+  it('puts values into the path and refuses a missing one', () => {
+    expect(pathOf('GET /v1/hosts/{id}/disks/{disk}', { id: 7, disk: 'a/b' })).toBe('/v1/hosts/7/disks/a%2Fb')
+    expect(() => pathOf('GET /v1/hosts/{id}', {})).toThrow('id is missing')
+  })
+  it('leaves empty filters out', () => {
+    expect(queryOf({ name: '', limit: 5, cursor: undefined, active: false })).toBe('?limit=5&active=false')
+    expect(queryOf({})).toBe('')
+  })
+  it('knows a problem and the fields it is about', () => {
+    const p = problemOf(422, { code: 'INVAL', detail: 'x', errors: [{ pointer: '/name', code: 'INVAL', detail: 'is too long' }, { pointer: '/ceph/0/pool', code: 'INVAL', detail: 'y' }] })
+    expect(p).toBeInstanceOf(Problem)
+    expect(p.byField()).toEqual({ name: 'is too long', ceph: 'y' })
+    expect(problemOf(500, undefined).detail).toBe('')
+  })
+  it('hides what a role would be refused', () => {
+    expect(roleMay('viewer', 'POST /v1/hosts/{id}/register')).toBe(false)
+    expect(roleMay('operator', 'POST /v1/hosts/{id}/register')).toBe(true)
+    expect(roleMay('operator', 'POST /v1/platforms')).toBe(false)
+    expect(roleMay('viewer', 'GET /v1/hosts')).toBe(true)
+  })
+  it('says why a button is off', () => {
+    const list = [{ action: 'sync', allowed: false, reason: 'A job runs.' }, { action: 'pause', allowed: true }]
+    expect(whyNot(list, 'sync')).toBe('A job runs.')
+    expect(whyNot(list, 'pause')).toBeUndefined()
+    expect(whyNot(undefined, 'pause')).toBeUndefined()
+  })
+})
+
+describe('a platform\'s form', () => {
+  const os = platformOf('openstack').fields
+  it('starts with the manual\'s defaults', () => {
+    expect(startOf(os)).toMatchObject({ user_domain: 'default', project_domain: 'default', project: 'admin', region: 'RegionOne', password: '' })
+  })
+  it('wants what is needed, once there is nothing stored', () => {
+    expect(Object.keys(wrongOf(os, startOf(os), false)).sort()).toEqual(['endpoint', 'password', 'username'])
+    expect(Object.keys(wrongOf(os, { ...startOf(os), endpoint: 'http://k:5000/v3', username: 'u' }, true))).toEqual([])
+  })
+  it('checks the forms of values', () => {
+    expect(wrongOf(os, { ...startOf(os), endpoint: 'k:5000', username: 'u', password: 'p' }, false)).toHaveProperty('endpoint')
+    const oci = platformOf('oracle').fields
+    const v = { tenancy: 'ocid1.tenancy.oc1..a', username: 'ocid1.user.oc1..b', private_key: 'k', key_print: '20:3b', region: 'ap-singapore-1' }
+    expect(Object.keys(wrongOf(oci, v, false))).toEqual(['key_print'])
+  })
+  it('sends no empty secret and no spaces', () => {
+    expect(bodyOf(os, { ...startOf(os), endpoint: ' http://k ', username: 'u', password: '' })).toEqual({ endpoint: 'http://k', username: 'u', user_domain: 'default', project_domain: 'default', project: 'admin', region: 'RegionOne' })
+  })
+  it('knows a Ceph cluster', () => {
+    const c = newCeph(CEPH_FIELDS)
+    expect(c).toMatchObject({ cluster: 'ceph', diff: 'rbd_diff', cephx: true })
+    expect(Object.keys(wrongOfCeph(c, false)).sort()).toEqual(['keyring', 'monitors', 'pool', 'username'])
+    expect(wrongOfCeph({ ...c, cephx: false, monitors: '10.0.0.1, 10.0.0.2', pool: 'p' }, false)).toEqual({})
+    expect(wrongOfCeph({ ...c, cephx: false, monitors: '10.0.0.1;x', pool: 'p' }, false)).toHaveProperty('monitors')
+    expect(commas('a，b c,, d')).toBe('a,b,c,d')
+  })
+})
+
+describe('a policy', () => {
+  it('shows its retention in boxes and keeps what has none', () => {
+    expect(readRetention('last=3 daily=7 within=30d')).toEqual({ keep: { last: 3, daily: 7 }, rest: 'within=30d' })
+    expect(writeRetention({ daily: 7, last: 3, weekly: 0 }, ' within=30d')).toBe('last=3 daily=7 within=30d')
+  })
+  it('comes back from its form as it was', () => {
+    const p = { name: 'x', interval_ms: 900000, cron: '', zone: 'Asia/Shanghai', windows: '', bandwidth: '', retention: 'last=3', compression: 'lz4', encrypt: false, consistency: 'filesystem' as const, rpo_ms: 7200000, tries: 3 }
+    expect(policyBody(formOf(p))).toEqual(p)
+  })
+  it('is checked before it is sent', () => {
+    expect(wrongOfPolicy({ ...formOf(), every: '30s' })).toEqual(['name', 'every'])
+    expect(wrongOfPolicy({ ...formOf({ name: 'x' }), mode: 'cron', cron: '30 2 * *' })).toEqual(['cron'])
+  })
+})
+
+describe('a long table', () => {
+  it('draws short lists whole', () => expect(windowOf(120, 0, 600)).toEqual({ from: 0, to: 120, above: 0, below: 0 }))
+  it('draws what is in sight, and the sum of heights never changes', () => {
+    for (const top of [0, 1000, 20000, 46999, 999999]) {
+      const w = windowOf(1000, top, 600)
+      expect(w.above + w.below + (w.to - w.from) * ROW_PX).toBe(1000 * ROW_PX)
+      expect(w.to - w.from).toBeLessThan(80)
+      expect(w.to).toBeLessThanOrEqual(1000)
+    }
+  })
+})
+
+describe('charts', () => {
+  it('draw series in the order of time', () => {
+    const list = [{ at: '2030-01-02T00:00:00Z', age: 2 }, { at: '2030-01-01T00:00:00Z', age: 1 }]
+    expect(byTime(list).map((p) => p.age)).toEqual([1, 2])
+    const o = rpoOption(list, 3600000, 'en', 'RPO', 'promised') as { series: Array<{ data: number[][]; markLine?: unknown }> }
+    expect(o.series[0].data[0][1]).toBe(1)
+    expect(o.series[0].markLine).toBeDefined()
+    expect((rpoOption(list, 0, 'en', 'RPO', '') as typeof o).series[0].markLine).toBeUndefined()
+  })
+  it('show the whole of a space only where it is known', () => {
+    const of = (free?: number): number => (spaceOption([{ at: '2030-01-01T00:00:00Z', used_bytes: 1, free_bytes: free }], 'u', 'a') as { series: unknown[] }).series.length
+    expect([of(5), of()]).toEqual([2, 1])
+  })
+  it('mark the chosen point', () => {
+    const o = timelineOption([{ id: 1, taken: '2030-01-01T00:00:00Z', state: 'ok', held: true }], 1, (x) => x) as { series: Array<{ data: Array<{ symbolSize: number; symbol: string }> }> }
+    expect(o.series[0].data[0]).toMatchObject({ symbol: 'diamond', symbolSize: 22 })
+  })
+  it('find the newest whole point up to a moment', () => {
+    const list = [{ id: 3, taken: '2030-01-03T00:00:00Z', state: 'ok' }, { id: 2, taken: '2030-01-02T00:00:00Z', state: 'damaged' }, { id: 1, taken: '2030-01-01T00:00:00Z', state: 'ok' }]
+    expect(pointAt(list, Date.parse('2030-01-02T12:00:00Z'))?.id).toBe(1)
+    expect(pointAt(list, Date.parse('2030-01-04T00:00:00Z'))?.id).toBe(3)
+    expect(pointAt(list, Date.parse('2029-01-01T00:00:00Z'))).toBeUndefined()
+  })
+})
+
+describe('people', () => {
+  it('choose passwords that are not too simple', () => {
+    expect(passwordFaults('short', 'short')).toEqual(['short', 'simple'].slice(0, 1))
+    expect(passwordFaults('aaaaaaaaaaaa', 'aaaaaaaaaaaa')).toEqual(['simple'])
+    expect(passwordFaults('correct horse battery', 'correct horse')).toEqual(['differs'])
+    expect(passwordFaults('密码密码很长', '密码密码很长')).toEqual(['simple'])
+  })
+  it('may what their role may, by the API\'s own words', () => {
+    expect(rolesTable({ a: 'hosts:read', b: 'hosts:operate', c: 'hosts:admin', d: '', e: 'session:self' })).toEqual([
+      { area: 'hosts', viewer: ['read'], operator: ['read', 'operate'], admin: ['read', 'operate', 'admin'] },
+    ])
+  })
+  it('see what a change changed', () => {
+    expect(changesOf({ name: 'a', n: 1 }, { name: 'b', n: 1, x: true })).toEqual([{ name: 'name', was: 'a', now: 'b' }, { name: 'x', was: '', now: 'true' }])
+    expect(changesOf(undefined, '{"a":[1]}')).toEqual([{ name: 'a', was: '', now: '[1]' }])
+  })
+})
