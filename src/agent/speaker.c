@@ -81,7 +81,8 @@ struct bdr_err *speaker_sync(void *ctx, struct bdr_worker_job *job, json_t **out
                         out_result);
 }
 
-struct bdr_err *speaker_run(const struct bdr_prog_options *opt, const int lanes[TALK_LANES], uint8_t *slots, const struct bdr_cancel *cancel)
+struct bdr_err *speaker_run(const struct bdr_prog_options *opt, const int lanes[TALK_LANES], uint8_t *slots,
+                            const struct bdr_cancel *cancel)
 {
     static const struct bdr_worker_kind kinds[] = {{"sync", speaker_sync}, {0}};
     struct speaker s = {.opt = opt, .watchdog_ms = SPEAKER_ALIVE_MS};

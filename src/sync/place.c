@@ -8,6 +8,7 @@
 #include "place.h"
 #include "bdr/bytes.h"
 #include "bdr/gateway_sink.h"
+#include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/priority.h"
 #include <errno.h>
@@ -42,14 +43,36 @@ static void env_set(const char *name, const char *value)
         unsetenv(name);
 }
 
+/*
+ * The first one to come makes the repository; but only for a job that reads all anyway: a place that was lost, or is
+ * not mounted today, must not be taken for a new one.
+ */
+static struct bdr_err *place_make(const struct bdr_sync *s, const struct bdr_repo_options *opt, struct bdr_err *missing,
+                                  struct bdr_repo **out)
+{
+    const struct bdr_job_store *store = &s->job->work->store;
+    const struct bdr_repo_init_options init = {.compress = store->compress && *store->compress ? store->compress : NULL,
+                                               .encrypt = opt->passphrase_file != NULL,
+                                               .passphrase_file = opt->passphrase_file,
+                                               .cancel = opt->cancel};
+    struct bdr_err *err;
+
+    bdr_err_drop(missing, "it is made now");
+    err = bdr_repo_init(store->url, &init);
+    if (err && err->code != BDR_EXISTS) /* another worker was faster: theirs is as good */
+        return err;
+    bdr_err_drop(err, "opened like any other");
+    BDR_LOG(INFO, "sync.repository-made", F_STR("url", store->url));
+    return bdr_repo_open(store->url, opt, out);
+}
+
 static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
 {
     const struct bdr_job_store *store = &s->job->work->store;
     bool s3 = !strncmp(store->url, "s3://", 5);
     char cache[512], secret[512] = "";
-    struct bdr_repo_options opt = {.cache_dir = bdr_worker_path(s->state, "cache", cache),
-                                   .writes_next = true,
-                                   .cancel = &s->job->cancel};
+    struct bdr_repo_options opt = {
+        .cache_dir = bdr_worker_path(s->state, "cache", cache), .writes_next = true, .cancel = &s->job->cancel};
     struct bdr_err *err = NULL;
 
     if (store->passphrase && *store->passphrase) {
@@ -64,6 +87,8 @@ static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
             env_set("AWS_ENDPOINT_URL", store->s3_endpoint);
         }
         err = bdr_repo_open(store->url, &opt, &out->repo);
+        if (err && err->code == BDR_NOTFOUND && s->job->work->full)
+            err = place_make(s, &opt, err, &out->repo);
         if (s3) {
             env_set("AWS_ACCESS_KEY_ID", NULL);
             env_set("AWS_SECRET_ACCESS_KEY", NULL);

@@ -67,11 +67,13 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
     BDR_TRY(sync_check(s));
     bdr_worker_job_step(s->job, "connecting to where the points go");
     BDR_TRY_FOR(place_open(s, &place), "opening the job's repository");
-    /* The console's lease says who writes: a writer that was ours before its death, or another machine's, is fenced off. */
+    /* The console's lease says who writes: a writer that was ours before its death, or another machine's, is fenced
+     * off. */
     struct bdr_backup_options opt = {.host = work->label,
                                      .host_id = s->host_id,
                                      .boot_mode = s->boot_mode,
-                                     .compress = work->store.compress && *work->store.compress ? work->store.compress : NULL,
+                                     .compress =
+                                         work->store.compress && *work->store.compress ? work->store.compress : NULL,
                                      .pass = work->full ? BDR_PASS_FULL : BDR_PASS_AUTO,
                                      .audit_pct = -1,
                                      .moment = s->moment,
@@ -86,6 +88,7 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
     atomic_store(&s->job->disks, 0);
     bdr_worker_job_meter(s->job, NULL, NULL);
     BDR_TRY(err);
+    atomic_store(&s->job->stored_bytes, r.stored_bytes);
     *out_result = sync_result(&r);
     BDR_NOMEM_IF_NULL(*out_result);
     return NULL;

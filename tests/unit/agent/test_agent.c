@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole agent: the real program, two processes, against the double of a console, with a loop device and a repository
- * in a folder. What comes out of the repository is compared with the disk.
+ * The whole agent: the real program, two processes, against the double of a console, with a loop device and a
+ * repository in a folder. What comes out of the repository is compared with the disk.
  */
 #include "bdr/clock.h"
 #include "bdr/log.h"
@@ -9,11 +9,14 @@
 #include "bdr/track.h"
 #include "bdr/worker.h"
 #include "console_double.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -107,7 +110,8 @@ static pid_t agent_start(struct bed *b)
         snprintf(log, sizeof(log), "%s/agent.log", b->folder);
         fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
         dup2(fd, 2);
-        execl(AGENT, "bdr-agent", "run", "--state", b->state, "--disks", b->loop, "--user", USER, "--beat-ms", "150", (char *)NULL);
+        execl(AGENT, "bdr-agent", "run", "--state", b->state, "--disks", b->loop, "--user", USER, "--beat-ms", "150",
+              (char *)NULL);
         _exit(127);
     }
     return pid;
@@ -153,15 +157,15 @@ static struct bed *bed_new(uint64_t mib)
     snprintf(b->state, sizeof(b->state), "%s/state", b->folder);
     sh("truncate -s %lluM %s/disk.raw", (unsigned long long)mib, b->folder);
     sh_line(b->loop, sizeof(b->loop), "losetup -f --show %s/disk.raw", b->folder);
-    sh("printf 'open sesame\\n' > %s/pass && %s init --repo %s/repo --encrypt --passphrase-file %s/pass >/dev/null", b->folder, BDR,
-       b->folder, b->folder);
+    sh("printf 'open sesame\\n' > %s/pass && %s init --repo %s/repo --encrypt --passphrase-file %s/pass >/dev/null",
+       b->folder, BDR, b->folder, b->folder);
     sh("chown -R " USER " %s/repo", b->folder);
     b->d = double_new();
     b->d->lease_s = 2;
     double_serve(b->d);
     double_token(b->d, token);
-    sh("BDR_TOKEN=%s %s enrol --state %s --user " USER " --console %s --ca SHA256:%s >/dev/null", token, AGENT, b->state, b->d->url,
-       b->d->ca_print);
+    sh("BDR_TOKEN=%s %s enrol --state %s --user " USER " --console %s --ca SHA256:%s >/dev/null", token, AGENT,
+       b->state, b->d->url, b->d->ca_print);
     return b;
 }
 
@@ -182,7 +186,8 @@ static void gateway_start(struct bed *b)
     snprintf(log, sizeof(log), "%s/gw.log", b->folder);
     none(bdr_ca_ensure_server(b->d->ca, &(struct bdr_server_spec){.names = names, .n = 1}, key, crt, &renewed));
     snprintf(text, sizeof(text),
-             "repository 1 %s/repo passphrase-file=%s/pass compress=lz4\nhost 1 web1 repository=1 machine=%032d\n", b->folder, b->folder, 1);
+             "repository 1 %s/repo passphrase-file=%s/pass compress=lz4\nhost 1 web1 repository=1 machine=%032d\n",
+             b->folder, b->folder, 1);
     none(bdr_os_replace_file(hosts, text, strlen(text), 0600, false));
     sh("chown -R root: %s/repo && chmod -R go= %s/repo", b->folder, b->folder);
     b->gateway = fork();
@@ -191,8 +196,8 @@ static void gateway_start(struct bed *b)
 
         dup2(fd, 1);
         dup2(fd, 2);
-        execl(GATEWAY, "bdr-gateway", "serve", "--listen", "127.0.0.1:0", "--hosts", hosts, "--cert", crt, "--key", key, "--ca", ca, "--state",
-              state, (char *)NULL);
+        execl(GATEWAY, "bdr-gateway", "serve", "--listen", "127.0.0.1:0", "--hosts", hosts, "--cert", crt, "--key", key,
+              "--ca", ca, "--state", state, (char *)NULL);
         _exit(127);
     }
     while (!p) {
@@ -241,7 +246,8 @@ static uint64_t job_new(struct bed *b, bool full)
     else
         snprintf(where, sizeof(where), "\"url\":\"%s/repo\",\"passphrase\":\"open sesame\"", b->folder);
     snprintf(work, sizeof(work),
-             "{\"kind\":\"sync\",\"host\":1,\"label\":\"web1\",\"host_name\":\"web1\",\"full\":%s,\"store\":{\"repository\":1,%s,"
+             "{\"kind\":\"sync\",\"host\":1,\"label\":\"web1\",\"host_name\":\"web1\",\"full\":%s,\"store\":{"
+             "\"repository\":1,%s,"
              "\"compress\":\"lz4\"},\"disks\":[{\"id\":1,\"ref\":\"live:%s\",\"name\":"
              "\"data\",\"size_bytes\":%llu},{\"id\":2,\"ref\":\"live:/dev/none\",\"name\":\"no\",\"excluded\":true}]}",
              full ? "true" : "false", where, b->loop, (unsigned long long)b->bytes);
@@ -265,8 +271,8 @@ static json_t *job_result(struct bed *b, uint64_t id)
 
 static void recover(struct bed *b, const json_t *result)
 {
-    sh("rm -f %s/back.raw; %s recover %s --repo %s/repo --passphrase-file %s/pass --to %s/back.raw >/dev/null", b->folder, BDR,
-       json_string_value(json_object_get(result, "point")), b->folder, b->folder, b->folder);
+    sh("rm -f %s/back.raw; %s recover %s --repo %s/repo --passphrase-file %s/pass --to %s/back.raw >/dev/null",
+       b->folder, BDR, json_string_value(json_object_get(result, "point")), b->folder, b->folder, b->folder);
 }
 
 /* ---- tests ---- */
@@ -279,22 +285,23 @@ static void test_sync__full_then_incremental__both_come_back(void **s)
 
     (void)s;
     snprintf(mount, sizeof(mount), "%s/mnt", b->folder);
-    sh("mkfs.ext4 -q -F %s && mkdir %s && mount %s %s && head -c 20000000 /dev/urandom > %s/a && sync", b->loop, mount, b->loop, mount,
-       mount);
+    sh("mkfs.ext4 -q -F %s && mkdir %s && mount %s %s && head -c 20000000 /dev/urandom > %s/a && sync", b->loop, mount,
+       b->loop, mount, mount);
     b->agent = agent_start(b);
     first = job_result(b, job_new(b, false));
     assert_true(json_is_true(json_object_get(first, "full")));
     assert_string_equal(json_string_value(json_object_get(first, "consistency")), "filesystem");
     assert_int_equal(json_integer_value(json_object_get(first, "size_bytes")), b->bytes);
     recover(b, first);
-    sh("mkdir -p %s/m2 && mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder, b->folder, mount,
-       b->folder, b->folder);
+    sh("mkdir -p %s/m2 && mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder,
+       b->folder, mount, b->folder, b->folder);
     sh("head -c 3000000 /dev/urandom > %s/b && sync", mount);
     second = job_result(b, job_new(b, false));
     assert_false(json_is_true(json_object_get(second, "full")));
     assert_in_range(json_integer_value(json_object_get(second, "read_bytes")), 3000000, 30000000);
     recover(b, second);
-    sh("mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder, mount, b->folder, b->folder);
+    sh("mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder, mount, b->folder,
+       b->folder);
     sh("umount %s", mount);
     json_decref(first);
     json_decref(second);
@@ -401,7 +408,8 @@ static void test_speaker__has_no_rights(void **s)
     assert_true(speaker > 0);
     sh_line(line, sizeof(line), "awk '/^Uid:/{print $2,$3,$4,$5}' /proc/%d/status", (int)speaker);
     assert_string_equal(line, "65534 65534 65534 65534");
-    sh_line(line, sizeof(line), "awk '/^CapEff:|^CapPrm:|^CapAmb:/{printf \"%%s \", $2}' /proc/%d/status", (int)speaker);
+    sh_line(line, sizeof(line), "awk '/^CapEff:|^CapPrm:|^CapAmb:/{printf \"%%s \", $2}' /proc/%d/status",
+            (int)speaker);
     assert_string_equal(line, "0000000000000000 0000000000000000 0000000000000000 ");
     sh_line(line, sizeof(line), "awk '/^Seccomp:|^NoNewPrivs:/{printf \"%%s \", $2}' /proc/%d/status", (int)speaker);
     assert_string_equal(line, "1 2 ");
@@ -419,9 +427,10 @@ static void test_disk_that_is_not_in_the_inventory__refused(void **s)
 
     (void)s;
     b->agent = agent_start(b);
-    id = double_job(b->d, NULL,
-                    "{\"kind\":\"sync\",\"label\":\"web1\",\"store\":{\"repository\":1,\"url\":\"/tmp/none\"},\"disks\":[{\"id\":1,"
-                    "\"ref\":\"/etc/shadow\"}]}");
+    id = double_job(
+        b->d, NULL,
+        "{\"kind\":\"sync\",\"label\":\"web1\",\"store\":{\"repository\":1,\"url\":\"/tmp/none\"},\"disks\":[{\"id\":1,"
+        "\"ref\":\"/etc/shadow\"}]}");
     assert_true(double_wait_job(b->d, id, DOUBLE_FAILED, WAIT_MS));
     j = double_job_of(b->d, id);
     assert_string_equal(j.error_code, "NOTFOUND");
@@ -490,7 +499,8 @@ static void memory_of(bool gateway)
         none(bdr_cancel_sleep(NULL, 10));
     }
     assert_int_equal(j.state, DOUBLE_FINISHED);
-    fprintf(stderr, "both processes, %s: at most %llu KiB; %s\n", gateway ? "to a gateway" : "to a folder", (unsigned long long)most, j.result);
+    fprintf(stderr, "both processes, %s: at most %llu KiB; %s\n", gateway ? "to a gateway" : "to a folder",
+            (unsigned long long)most, j.result);
     assert_in_range(most, 1024, 64 * 1024);
     bed_free(b);
 }

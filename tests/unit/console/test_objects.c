@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_objects.c - the operator's nouns: hosts, policies, repositories, jobs, points and recoveries, and their rules. */
 #include "rig.h"
-#include "jobs/jobs.h"
+#include "api/objects.h"
 #include "site.h"
 
 /* A host of an agent, registered, with two disks of which the second cannot be protected. */
@@ -30,7 +30,7 @@ static int64_t gateway(struct rig *r)
     check_ok(bdr_tx_begin(r->bed->db, BDR_TX_WRITE, &tx));
     check_ok(bdr_q_machine_add(
         tx, &(struct bdr_in_machine_add){"gateway-1", "gateway", "gw1", "192.0.2.9", "Debian 12", "0.1", 1000}, &machine));
-    check_ok(bdr_q_gateway_put(tx, machine, "https://gw1:443", ""));
+    check_ok(bdr_q_gateway_put(tx, machine, "gw1:443", ""));
     check_ok(bdr_tx_commit(tx));
     return machine;
 }
@@ -431,6 +431,9 @@ static void test_recovery__export__becomes_a_job_of_the_gateway(void **state)
     refused(r, 422, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/out\",\"kind\":\"drill\"}", "not there yet");
     refused(r, 422, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/../etc\"}", "..");
     refused(r, 422, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/x\",\"target\":\"device\"}", "/dev/");
+    check_ok(bed_sql(r->bed, "UPDATE disk SET excluded = 0"));
+    refused(r, 400, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/x\"}", "2 disks");
+    check_ok(bed_sql(r->bed, "UPDATE disk SET excluded = 1 WHERE id = 2"));
     refused(r, 400, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/x\",\"point\":9}", "no recovery point 9");
     json_decref(rig_want(r, r->viewer, 403, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/x\"}"));
     v = rig_want(r, r->operator_, 201, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/x\",\"format\":\"qcow2\"}");
@@ -446,6 +449,35 @@ static void test_recovery__export__becomes_a_job_of_the_gateway(void **state)
     assert_string_equal(rig_at(v, "/state"), "failed");
     json_decref(v);
     refused(r, 409, "POST", "/v1/recoveries/1/cancel", NULL, "failed");
+}
+
+static void test_recovery__goes_on__as_its_job_does(void **state)
+{
+    struct bdr_row_job *job = NULL;
+    enum bdr_job_state now;
+    struct site s;
+    json_t *v;
+
+    RIG_OF(state, r);
+    s = protected_site(r);
+    point_add(r, s.host, s.repository, "p-1", 1000000);
+    done(r, 201, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/x\",\"disk\":1}");
+    check_ok(bdr_job_claim(r->bed->db, s.gateway, bdr_clock_wall_ms() + 60000, 0, &job));
+    assert_non_null(job);
+    check_ok(bdr_recoveries_follow(r->console, 0));
+    v = rig_want(r, r->viewer, 200, "GET", "/v1/recoveries/1", NULL);
+    assert_string_equal(rig_at(v, "/state"), "running");
+    json_decref(v);
+    check_ok(bdr_job_worker_says(r->bed->db, &(struct bdr_job_lease){job->id, s.gateway, job->fence}, BDR_JOB_ON_FINISH,
+                                 &(struct bdr_job_outcome){.result = "{\"data_bytes\":5}"}, bdr_clock_wall_ms() + 61000,
+                                 &now));
+    free(job);
+    check_ok(bdr_recoveries_follow(r->console, 0));
+    v = rig_want(r, r->viewer, 200, "GET", "/v1/recoveries/1", NULL);
+    assert_string_equal(rig_at(v, "/state"), "ended");
+    assert_int_equal(rig_int(v, "/report/data_bytes"), 5);
+    assert_true(rig_int(v, "/rto_ms") > 0);
+    json_decref(v);
 }
 
 static void test_gateway__with_repositories__stays(void **state)
@@ -501,6 +533,7 @@ int main(void)
         RIG(test_host__seen_on_a_platform__is_registered_first),
         RIG(test_point__held_ones__are_not_removed),
         RIG(test_recovery__export__becomes_a_job_of_the_gateway),
+        RIG(test_recovery__goes_on__as_its_job_does),
         RIG(test_gateway__with_repositories__stays),
         RIG(test_agent__list__names_its_host),
     };

@@ -4,6 +4,7 @@
 #include "auth/login.h"
 #include "auth/totp.h"
 #include "bdr/osfile.h"
+#include "bdr/pool.h"
 #include "fleet.h"
 #include <sys/stat.h>
 
@@ -183,6 +184,48 @@ static void test_user__the_last_administrator__stays(void **state)
     json_decref(rig_want(r, r->admin, 409, "PATCH", path, "{\"role\":\"viewer\"}"));
     json_decref(rig_want(r, r->admin, 409, "DELETE", path, NULL));
     json_decref(rig_want(r, r->admin, 200, "PATCH", path, "{\"title\":\"still here\"}"));
+}
+
+struct duel {
+    struct rig *r;
+    const char *token[2];
+    char path[2][80];
+};
+static struct bdr_err *duel_main(void *ctx, unsigned index)
+{
+    struct duel *d = ctx;
+    unsigned status = 0;
+
+    json_decref(rig_call(d->r, d->token[index], "PATCH", d->path[index], "{\"disabled\":true}", &status));
+    return NULL;
+}
+
+/* Each removes the other at the same moment: one of them is left. */
+static void test_user__two_administrators_at_once__one_is_left(void **state)
+{
+    struct bdr_pool *pool = NULL;
+    char cookie[BDR_TOKEN_CHARS], token[64];
+    struct bdr_tx *tx;
+    struct duel d;
+    int64_t n = 0;
+    json_t *v;
+
+    RIG_OF(state, r);
+    d = (struct duel){.r = r, .token = {r->admin, token}};
+    snprintf(d.path[0], sizeof(d.path[0]), "/v1/users/%lld", (long long)user_make(r, "kim", "admin", cookie));
+    v = page_want(r, cookie, 201, "POST", "/v1/tokens", "{\"name\":\"t\",\"scopes\":\"*\"}");
+    snprintf(token, sizeof(token), "%s", rig_at(v, "/token"));
+    json_decref(v);
+    v = rig_want(r, r->admin, 200, "GET", "/v1/users?search=rig-admin", NULL);
+    snprintf(d.path[1], sizeof(d.path[1]), "/v1/users/%s", rig_at(v, "/items/0/id"));
+    json_decref(v);
+    check_ok(bed_sql(r->bed, "UPDATE account SET disabled = 1 WHERE name = 'admin';"));
+    check_ok(bdr_pool_start("duel", 2, duel_main, &d, NULL, &pool));
+    check_ok(bdr_pool_join(pool));
+    tx = fleet_read(r);
+    check_ok(bdr_q_account_admins(tx, &n));
+    bdr_tx_abandon(tx);
+    assert_int_equal(n, 1);
 }
 
 static void test_user__disabled__is_out_at_once(void **state)
@@ -569,6 +612,7 @@ int main(void)
         RIG(test_user__first_password__is_good_for_nothing_but_another),
         RIG(test_user__changes__are_checked_audited_and_end_sessions),
         RIG(test_user__the_last_administrator__stays),
+        RIG(test_user__two_administrators_at_once__one_is_left),
         RIG(test_user__disabled__is_out_at_once),
         RIG(test_user__reset_and_unlock__by_an_administrator),
         RIG(test_own__the_first_password_file__goes_with_the_password),

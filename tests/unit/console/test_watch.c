@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_watch.c - what the console does by itself: runs, care, series, alarms; on both engines. */
 #include "bdr/pool.h"
+#include "fleet.h"
 #include "policy/policy.h"
 #include "rig.h"
 #include "site.h"
@@ -725,6 +726,24 @@ static void test_summary__numbers__are_those_of_the_tables(void **state)
     json_decref(rig_want(r, r->viewer, 404, "GET", "/v1/repositories/99/space", NULL));
 }
 
+static void test_rights__machines_and_nobody__see_none_of_it(void **state)
+{
+    static const char *const paths[] = {"/v1/alarms",     "/v1/alarms/1",    "/v1/events",   "/v1/stream",
+                                        "/v1/summary",    "/v1/hosts/1/rpo", "/v1/channels", "/v1/repositories/1/space",
+                                        "/v1/channels/1", "/metrics"};
+    FLEET agent = {0};
+
+    RIG_OF(state, r);
+    fleet_join(r, "agent", "web", NULL, NULL, &agent);
+    for (size_t i = 0; i < BDR_COUNT(paths); i++) {
+        json_decref(fleet_want(r, &agent, 401, "GET", paths[i], NULL));
+        json_decref(rig_want(r, NULL, 401, "GET", paths[i], NULL));
+    }
+    json_decref(fleet_want(r, &agent, 401, "POST", "/v1/alarms/1/ack", NULL));
+    json_decref(fleet_want(r, &agent, 401, "POST", "/v1/channels/1/test", NULL));
+    json_decref(fleet_want(r, &agent, 401, "DELETE", "/v1/channels/1", NULL));
+}
+
 /* ---- the stream ---- */
 
 struct listener {
@@ -797,6 +816,7 @@ int main(void)
         RIG(test_ended__a_verify__marks_what_it_found),
         RIG(test_series__rpo__is_measured_thinned_and_told),
         RIG(test_summary__numbers__are_those_of_the_tables),
+        RIG(test_rights__machines_and_nobody__see_none_of_it),
         RIG(test_stream__listeners__hear_the_kinds_they_want),
     };
 

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One browser, one page, and what is looked at in each picture: errors, accessibility, words, overflow. */
+import { mkdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { chromium } from 'playwright-core'
+import { BUILD } from './console.mjs'
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+export const SHOTS = join(BUILD, 'web-shots')
+const CHROMIUM = process.env.BDR_CHROMIUM ?? '/usr/bin/chromium'
+
+/** Counts as the lanes of `make check` understand it. */
+export class Tally {
+  passed = 0
+  failed = 0
+  skipped = 0
+  ok(name) {
+    this.passed++
+    console.log(`ok ${name}`)
+  }
+  bad(name, why) {
+    this.failed++
+    console.log(`not ok ${name}\n    ${String(why).split('\n').slice(0, 12).join('\n    ')}`)
+  }
+  async test(name, fn) {
+    try {
+      await fn()
+      this.ok(name)
+    } catch (e) {
+      this.bad(name, e.stack ?? e)
+    }
+  }
+  end() {
+    console.log(`${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped`)
+    return this.failed || !this.passed ? 1 : 0
+  }
+}
+
+export class Browser {
+  static async open(base, { lang = 'en', dark = false, width = 1440, height = 900 } = {}) {
+    const b = new Browser()
+    mkdirSync(SHOTS, { recursive: true })
+    b.base = base
+    b.chromium = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] })
+    b.context = await b.chromium.newContext({
+      ignoreHTTPSErrors: true, locale: lang === 'zh' ? 'zh-CN' : 'en-GB', viewport: { width, height }, reducedMotion: 'reduce', colorScheme: dark ? 'dark' : 'light',
+      permissions: ['clipboard-read', 'clipboard-write'],
+    })
+    await b.context.addInitScript(() => {
+      window.violations = []
+      document.addEventListener('securitypolicyviolation', (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}:${e.lineNumber}`))
+    })
+    b.page = await b.context.newPage()
+    b.said = []
+    b.page.on('console', (m) => {
+      if (['error', 'warning'].includes(m.type())) b.said.push(`${m.type()}: ${m.text()}`)
+    })
+    b.page.on('pageerror', (e) => b.said.push(`exception: ${e.message}`))
+    b.page.setDefaultTimeout(10000)
+    return b
+  }
+
+  async close() {
+    await this.chromium.close()
+  }
+
+  /** Everything that was asked for has been answered and drawn. The stream of events never ends: it does not count. */
+  async settle() {
+    await this.page.waitForFunction(() => !document.querySelector('.el-skeleton, .el-loading-mask'))
+    await this.page.evaluate(() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r))))
+    await this.page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== 'running' || a.effect?.getTiming().iterations === Infinity))
+  }
+
+  async go(path) {
+    await this.page.goto(this.base + path, { waitUntil: 'load' })
+    await this.page.waitForSelector('h1')
+    await this.settle()
+  }
+
+  /** A picture, and what must hold in every picture. `why`: what is known not to hold. */
+  async look(name, { overflow = true } = {}) {
+    await this.settle()
+    await this.page.screenshot({ path: join(SHOTS, `${name}.png`) })
+    const wrong = this.said.splice(0)
+    wrong.push(...(await this.page.evaluate(() => window.violations.splice(0))).map((v) => `policy: ${v}`))
+    if (overflow) {
+      const over = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+      if (over > 1) wrong.push(`the page is ${over} px wider than the window`)
+    }
+    wrong.push(...(await this.keysShown()))
+    wrong.push(...(await this.axe()))
+    if (wrong.length) throw new Error(wrong.join('\n'))
+  }
+
+  /** A text that is nothing but a key: a word is missing. */
+  keysShown() {
+    return this.page.evaluate(() => {
+      const out = []
+      const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+      while (walk.nextNode()) {
+        const text = walk.currentNode.textContent.trim()
+        if (/^[a-z][A-Za-z]+\.[a-z_]+[A-Za-z_]*$/.test(text) && walk.currentNode.parentElement.closest('.mono, pre, code, td, dd') === null) out.push(`a key is shown: ${text}`)
+      }
+      return out
+    })
+  }
+
+  async axe() {
+    await this.page.evaluate(AXE)
+    const found = await this.page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+    return found.violations
+      .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+      .flatMap((v) => v.nodes.slice(0, 4).map((n) => `axe ${v.impact} ${v.id}: ${n.target.join(' ')} ${n.failureSummary?.split('\n')[1]?.trim() ?? ''}`))
+  }
+}

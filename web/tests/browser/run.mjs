@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The web console in a real browser, against a real bdr-console: the first login, every page, every step of every
+ * guide, in both languages. Pictures are left in $BUILD/web-shots.
+ *
+ *   node tests/browser/run.mjs [en|zh] [NAME...]      a language, and only pages whose name has NAME in it
+ */
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Browser, Tally } from './browser.mjs'
+import { BUILD, Console, PASSWORD } from './console.mjs'
+import { site } from './fleet.mjs'
+import { servedTests } from './served.mjs'
+import { KINDS, pagesOf } from './stories.mjs'
+
+const args = process.argv.slice(2)
+const langs = args.filter((a) => a === 'en' || a === 'zh')
+const only = args.filter((a) => a !== 'en' && a !== 'zh')
+const tally = new Tally()
+
+const BUNDLE_MAX = 1.5 * 2 ** 20
+function bundle() {
+  const folder = join(BUILD, 'web/dist')
+  const sizes = readdirSync(folder, { recursive: true }).filter((n) => n.endsWith('.gz')).map((n) => statSync(join(folder, n)).size)
+  const sum = sizes.reduce((a, b) => a + b, 0)
+  console.log(`# bundle: ${(sum / 1024).toFixed(0)} KiB gzipped in ${sizes.length} files`)
+  if (!sizes.length || sum > BUNDLE_MAX) throw new Error(`${sum} bytes gzipped; at most ${BUNDLE_MAX}`)
+}
+
+async function firstLogin(c) {
+  const b = await Browser.open(c.base, { lang: 'zh' })
+  try {
+    await tally.test('zh/login', async () => {
+      await b.go('/')
+      const paint = await b.page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime)
+      console.log(`# first paint: ${Math.round(paint)} ms`)
+      if (!(paint < 1000)) throw new Error(`the first paint took ${paint} ms`)
+      await b.look('zh-login')
+    })
+    await tally.test('zh/login: a wrong password is told', async () => {
+      await b.page.fill('#login-name', 'admin')
+      await b.page.fill('#login-password', 'wrong wrong wrong')
+      await b.page.click('button[type=submit]')
+      await b.page.waitForSelector('[role=alert]')
+      b.said.splice(0) /* the browser's own note about the 401 */
+      await b.look('zh-login-wrong')
+    })
+    await tally.test('zh/login: first password, own password, guide', async () => {
+      await b.page.fill('#login-password', c.firstPassword)
+      await b.page.click('button[type=submit]')
+      await b.page.waitForSelector('#login-own')
+      await b.page.fill('#login-own', PASSWORD)
+      await b.page.fill('#login-again', 'something else')
+      if (await b.page.isEnabled('button[type=submit]')) throw new Error('two different passwords were taken')
+      await b.look('zh-login-own')
+      await b.page.fill('#login-again', PASSWORD)
+      await b.page.click('button[type=submit]')
+      await b.page.waitForURL('**/start')
+      await b.look('zh-start-empty')
+    })
+    for (const path of ['/dashboard', '/hosts', '/policies', '/repositories', '/gateways', '/site/vmware', '/site/proxies', '/jobs', '/alarms', '/recoveries'])
+      await tally.test(`zh/empty${path}`, async () => {
+        await b.go(path)
+        await b.page.waitForSelector('.empty')
+        await b.look(`zh-empty${path.replaceAll('/', '-')}`)
+      })
+  } finally {
+    await b.close()
+  }
+}
+
+async function pages(c, s, lang) {
+  const b = await Browser.open(c.base, { lang })
+  try {
+    await b.go('/login')
+    await b.page.fill('#login-name', 'admin')
+    await b.page.fill('#login-password', PASSWORD)
+    await b.page.click('button[type=submit]')
+    await b.page.waitForURL('**/dashboard')
+    for (const { name, run } of pagesOf(b, c, s, lang))
+      if (!only.length || only.some((o) => name.includes(o))) await tally.test(`${lang}/${name}`, () => run((shot, more) => b.look(`${lang}-${shot ?? name}`, more)))
+  } finally {
+    await b.close()
+  }
+}
+
+const c = await Console.start()
+try {
+  await tally.test('the bundle is small enough', bundle)
+  if (!only.length) {
+    await servedTests(c, tally)
+    await firstLogin(c)
+  } else {
+    await c.login('admin', c.firstPassword)
+    await c.call('PUT', '/v1/session/password', { old: c.firstPassword, password: PASSWORD })
+  }
+  await c.login('admin', PASSWORD)
+  const s = await site(c)
+  await tally.test('forms have the fields of the API', () => KINDS(c))
+  for (const lang of langs.length ? langs : ['zh', 'en']) await pages(c, s, lang)
+} catch (e) {
+  tally.bad('the run', `${e.stack}\n${c.log.split('\n').slice(-5).join('\n')}`)
+} finally {
+  await c.stop()
+}
+process.exit(tally.end())
