@@ -29,7 +29,7 @@ export const protect = {
     kind: ['Kind', '类型'], anyKind: ['All kinds', '全部类型'], object: ['About', '对象'], repository: ['Repository {n}', '存储库 {n}'], progress: ['Progress', '进度'], worker: ['Done by', '执行者'], noWorker: ['waiting for one', '等待执行'], created: ['Made', '创建时间'], origin: ['Asked for by', '发起者'],
     pass: ['Pass', '轮次'], rate: ['Rate', '速率'], eta: ['Time left', '预计剩余'], done: ['Done', '已完成'], stored: ['Stored', '写入存储'],
     pause: ['Pause', '暂停'], resume: ['Resume', '继续'], cancel: ['Stop', '取消'], again: ['Try again', '重试'],
-    log: ['What happened', '任务日志'], when: ['When', '时间'], event: ['Event', '事件'], by: ['By', '操作者'], text: ['More', '说明'],
+    log: ['What happened', '任务日志'], noLog: ['Nothing yet: it waits for its turn.', '尚未开始执行。'], when: ['When', '时间'], event: ['Event', '事件'], by: ['By', '操作者'], text: ['More', '说明'],
   },
   jobKind: { sync: ['Sync', '同步'], scan: ['Look at platform', '平台扫描'], test: ['Connection test', '连接测试'], regions: ['Regions', '区域查询'], verify: ['Verify', '校验'], prune: ['Prune', '清理'], remove: ['Remove points', '删除恢复点'], recover: ['Recover', '恢复'] },
   jobState: { ready: ['Waiting', '等待中'], running: ['Running', '运行中'], pausing: ['Pausing', '正在暂停'], paused: ['Paused', '已暂停'], cancelling: ['Stopping', '正在取消'], done: ['Done', '已完成'], failed: ['Failed', '失败'], cancelled: ['Stopped', '已取消'] },
