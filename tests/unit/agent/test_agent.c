@@ -337,12 +337,13 @@ static void test_gateway__full_then_incremental__both_come_back(void **s)
 static bool half_way(struct console_double *d, void *ctx)
 {
     (void)ctx;
-    return d->jobs[0].state == DOUBLE_RUNNING && d->jobs[0].done_bytes > 8u << 20 && d->jobs[0].done_bytes < 200u << 20;
+    return d->jobs[0].state == DOUBLE_RUNNING && d->jobs[0].done_bytes > 200u << 20 &&
+           d->jobs[0].done_bytes < 700u << 20;
 }
 
 static void test_killed_in_a_sync__restart_goes_on(void **s)
 {
-    struct bed *b = bed_new(256);
+    struct bed *b = bed_new(768);
     struct double_job j;
     json_t *result;
     uint64_t id;
