@@ -2,7 +2,7 @@
 # The thin front: each target is one command a person would otherwise have to remember.
 BUILD ?= build
 
-.PHONY: all deps demo check bench packages fmt clean
+.PHONY: all deps demo demo-disk check bench packages fmt clean
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 	BUILD=$(BUILD) tools/web
@@ -12,6 +12,8 @@ deps:
 	tools/deps
 demo: all
 	BUILD=$(BUILD) tools/demo
+demo-disk: all
+	BUILD=$(BUILD) tools/demo-disk
 check:
 	BUILD=$(BUILD) tools/check/run
 bench: all

@@ -110,7 +110,7 @@ static const char *inv_bus(const char *name)
 {
     static const struct {
         const char *prefix, *bus;
-    } rows[] = {{"vd", "virtio"}, {"nvme", "nvme"}, {"xvd", "xen"},      {"loop", "loop"}, {"dm-", "dm"},
+    } rows[] = {{"vd", "virtio"}, {"nvme", "nvme"}, {"xvd", "xen"},   {"loop", "loop"}, {"dm-", "dm"},
                 {"md", "md"},     {"mmc", "mmc"},   {"dasd", "dasd"}, {"nbd", "nbd"}};
     char link[PATH_MAX], to[PATH_MAX];
     ssize_t n;
@@ -124,7 +124,8 @@ static const char *inv_bus(const char *name)
     return strstr(to, "/usb") ? "usb" : strstr(to, "/ata") ? "ata" : strstr(to, "/virtio") ? "virtio" : "scsi";
 }
 
-/* The name that stays when disks come and go: of those in by-id the one that names the hardware best, else the kernel's. */
+/* The name that stays when disks come and go: of those in by-id the one that names the hardware best, else the
+ * kernel's. */
 static const char *inv_ref(struct inv *v, const char *name, const char *device)
 {
     static const char *const order[] = {"wwn-", "nvme-eui.", "nvme-", "ata-", "virtio-", "scsi-", "mmc-", "usb-"};
@@ -135,7 +136,8 @@ static const char *inv_ref(struct inv *v, const char *name, const char *device)
 
     while (dir && (e = readdir(dir))) {
         for (size_t i = 0; i < BDR_COUNT(order); i++) {
-            if (strncmp(e->d_name, order[i], strlen(order[i])) || i > best || (i == best && strcmp(e->d_name, found) >= 0))
+            if (strncmp(e->d_name, order[i], strlen(order[i])) || i > best ||
+                (i == best && strcmp(e->d_name, found) >= 0))
                 continue;
             snprintf(path, sizeof(path), "/dev/disk/by-id/%s", e->d_name);
             if (!inv_kernel_name(path, is) || strcmp(is, name))
@@ -146,7 +148,8 @@ static const char *inv_ref(struct inv *v, const char *name, const char *device)
     }
     if (dir)
         closedir(dir);
-    return found[0] ? bdr_arena_printf(v->arena, "live:/dev/disk/by-id/%s", found) : bdr_arena_printf(v->arena, "live:%s", device);
+    return found[0] ? bdr_arena_printf(v->arena, "live:/dev/disk/by-id/%s", found)
+                    : bdr_arena_printf(v->arena, "live:%s", device);
 }
 
 /* UEFI 2.10 section 5.2.3 (the MBR's signature) and 5.3.2 ("EFI PART" in the second sector). */
@@ -297,7 +300,8 @@ static void inv_mounted(struct inv *v, const char *name, struct bdr_inv_volume *
         if (!text || (!strstr(text, want) && !strstr(text, source) && !(mapped[0] && strstr(text, mapped))))
             continue;
         dash = strstr(text, " - ");
-        if (sscanf(text, "%*s %*s %*s %*s %4095s", point) != 1 || !dash || sscanf(dash, " - %63s", type) != 1 || strlen(point) >= best)
+        if (sscanf(text, "%*s %*s %*s %*s %4095s", point) != 1 || !dash || sscanf(dash, " - %63s", type) != 1 ||
+            strlen(point) >= best)
             continue;
         best = strlen(point);
         o->mount = bdr_arena_text(v->arena, point, strlen(point));
@@ -343,7 +347,10 @@ static struct bdr_err *inv_uses(struct inv *v)
 
         for (size_t i = 0; i < v->n_volumes && use.len < 900; i++) {
             const struct bdr_inv_volume *o = &v->volumes[i];
-            const char *what = o->mount ? o->mount : o->fs && !strcmp(o->fs, "swap") ? "swap" : strcmp(o->kind, "partition") && strcmp(o->kind, "disk") ? o->kind : NULL;
+            const char *what = o->mount                                                  ? o->mount
+                               : o->fs && !strcmp(o->fs, "swap")                         ? "swap"
+                               : strcmp(o->kind, "partition") && strcmp(o->kind, "disk") ? o->kind
+                                                                                         : NULL;
             char word[NAME_MAX + 8], all[1200];
 
             snprintf(word, sizeof(word), ",%s,", v->disks[d].name);

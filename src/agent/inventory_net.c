@@ -70,7 +70,8 @@ struct bdr_err *inv_nics(struct inv *v)
             raw = &((const struct sockaddr_in6 *)(const void *)a->ifa_addr)->sin6_addr;
         if (!raw || !inet_ntop(a->ifa_addr->sa_family, raw, text, sizeof(text)))
             continue;
-        nic->addresses = nic->addresses ? bdr_arena_printf(v->arena, "%s,%s", nic->addresses, text) : bdr_arena_printf(v->arena, "%s", text);
+        nic->addresses = nic->addresses ? bdr_arena_printf(v->arena, "%s,%s", nic->addresses, text)
+                                        : bdr_arena_printf(v->arena, "%s", text);
     }
     freeifaddrs(all);
     qsort(v->nics, v->n_nics, sizeof(*v->nics), nic_by_name);

@@ -51,7 +51,8 @@ static void pairs_close(int fds[TALK_LANES])
 }
 
 /* In the child: never returns. */
-static void speaker_main(const struct bdr_prog_options *opt, struct pairs *p, uint8_t *slots, pid_t parent, struct bdr_cancel *cancel)
+static void speaker_main(const struct bdr_prog_options *opt, struct pairs *p, uint8_t *slots, pid_t parent,
+                         struct bdr_cancel *cancel)
 {
     struct bdr_err *err = NULL;
     bool filtered = false;
@@ -103,8 +104,8 @@ static int speaker_wait(pid_t pid, const struct bdr_cancel *cancel)
 }
 
 /* One speaker from its start to its end. */
-static struct bdr_err *agent_once(const struct bdr_prog_options *opt, struct reader *reader, uint8_t *slots, struct bdr_cancel *cancel,
-                                  int *out_code)
+static struct bdr_err *agent_once(const struct bdr_prog_options *opt, struct reader *reader, uint8_t *slots,
+                                  struct bdr_cancel *cancel, int *out_code)
 {
     struct bdr_pool *pool = NULL;
     struct pairs p;
@@ -153,7 +154,8 @@ static struct bdr_err *agent_life(const struct bdr_prog_options *opt, uint8_t *s
             err = bdr_err_new(BDR_NOTFOUND, 0, BDR_AT, "this machine is not enrolled; run 'bdr-agent enrol' first");
             break;
         }
-        pause = bdr_clock_mono_ms() - begun > AGENT_STEADY_MS ? AGENT_AGAIN_MS : BDR_MIN(pause * 2, (uint64_t)AGENT_AGAIN_MAX_MS);
+        pause = bdr_clock_mono_ms() - begun > AGENT_STEADY_MS ? AGENT_AGAIN_MS
+                                                              : BDR_MIN(pause * 2, (uint64_t)AGENT_AGAIN_MAX_MS);
         BDR_LOG(ERROR, "agent.speaker-died", F_U64("code", (uint64_t)code), F_U64("again_ms", pause));
         bdr_err_drop(bdr_cancel_sleep(cancel, pause), "the loop looks");
     }
@@ -178,7 +180,8 @@ static struct bdr_err *agent_run(const struct bdr_prog_options *opt, struct bdr_
     return err;
 }
 
-static bool agent_more(const char *command, const struct bdr_prog_options *opt, struct bdr_cancel *cancel, struct bdr_err **out_err)
+static bool agent_more(const char *command, const struct bdr_prog_options *opt, struct bdr_cancel *cancel,
+                       struct bdr_err **out_err)
 {
     BDR_AUTO(mem) char *text = NULL;
 

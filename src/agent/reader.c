@@ -22,10 +22,10 @@ struct reader {
     const struct reader_config *cfg;
     uint8_t *slots;
     const int *lanes;
-    struct bdr_cancel cancel;   /* of the session; lasts until the next one begins */
-    pthread_rwlock_t session;   /* write: disks are opened, closed, or stopped; read: they are used */
-    pthread_mutex_t serial;     /* calls of a source other than reads come one at a time */
-    struct bdr_moment *moment;  /* owned */
+    struct bdr_cancel cancel;               /* of the session; lasts until the next one begins */
+    pthread_rwlock_t session;               /* write: disks are opened, closed, or stopped; read: they are used */
+    pthread_mutex_t serial;                 /* calls of a source other than reads come one at a time */
+    struct bdr_moment *moment;              /* owned */
     struct bdr_source *src[TALK_DISKS_MAX]; /* owned */
     size_t n;
 };
@@ -102,7 +102,8 @@ static struct bdr_err *reader_moment(struct reader *r)
 static struct bdr_err *reader_begin(struct reader *r, const struct talk_msg *m)
 {
     json_error_t bad;
-    json_t *ask = json_loadb((const char *)m->body, m->head.len, JSON_REJECT_DUPLICATES, &bad), *disks = json_object_get(ask, "disks"), *one;
+    json_t *ask = json_loadb((const char *)m->body, m->head.len, JSON_REJECT_DUPLICATES, &bad),
+           *disks = json_object_get(ask, "disks"), *one;
     struct bdr_err *err = NULL;
     size_t i;
 
@@ -118,7 +119,8 @@ static struct bdr_err *reader_begin(struct reader *r, const struct talk_msg *m)
 
         if (err)
             break;
-        err = ref && strlen(ref) < READER_REF_MAX ? reader_open(r, ref) : bdr_err_new(BDR_INVAL, 0, BDR_AT, "a disk has no name");
+        err = ref && strlen(ref) < READER_REF_MAX ? reader_open(r, ref)
+                                                  : bdr_err_new(BDR_INVAL, 0, BDR_AT, "a disk has no name");
     }
     json_decref(ask);
     if (err)
@@ -190,7 +192,8 @@ static struct bdr_err *do_disk(struct reader *r, const struct talk_msg *m, struc
         a->head.flag = bdr_source_touched(src, m->head.a, m->head.b);
         return NULL;
     case TALK_EXTENTS:
-        return bdr_source_extents(src, m->head.flag ? BDR_EXTENTS_CHANGED : BDR_EXTENTS_ALL, m->head.a, m->head.b, answer_extent, a);
+        return bdr_source_extents(src, m->head.flag ? BDR_EXTENTS_CHANGED : BDR_EXTENTS_ALL, m->head.a, m->head.b,
+                                  answer_extent, a);
     case TALK_TOKEN:
         BDR_TRY(bdr_source_token(src, &text));
         a->head.flag = text != NULL;

@@ -5,8 +5,8 @@
  * A question takes a lane and gives it back. A cancel that comes while the reader works is passed on to it; its answer
  * is waited for all the same, so that lanes and questions never get out of step.
  */
-#include "talk.h"
 #include "bdr/sync.h"
+#include "talk.h"
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
@@ -129,7 +129,8 @@ void remote_alive(struct remote *r)
     remote_short(r, TALK_ALIVE);
 }
 
-static struct bdr_err *lane_wait(struct remote *r, struct remote_lane *lane, const struct bdr_cancel *cancel, bool *told)
+static struct bdr_err *lane_wait(struct remote *r, struct remote_lane *lane, const struct bdr_cancel *cancel,
+                                 bool *told)
 {
     struct pollfd p = {.fd = lane->fd, .events = POLLIN};
 
@@ -157,11 +158,13 @@ typedef struct bdr_err *remote_piece(void *ctx, const struct talk_msg *m);
 /*
  * Asks, and hands each piece of the answer on. All pieces are taken even when `piece` fails: the lane stays in step.
  */
-static struct bdr_err *remote_ask(struct remote *r, const struct talk_head *head, const void *body, const struct bdr_cancel *cancel,
-                                  struct remote_lane **out_lane, remote_piece *piece, void *ctx)
+static struct bdr_err *remote_ask(struct remote *r, const struct talk_head *head, const void *body,
+                                  const struct bdr_cancel *cancel, struct remote_lane **out_lane, remote_piece *piece,
+                                  void *ctx)
 {
     struct remote_lane *lane = lane_take(r);
-    struct bdr_err *err = lane->broken ? bdr_err_new(BDR_IO, 0, BDR_AT, "the agent's reader is gone") : talk_send(lane->fd, head, body);
+    struct bdr_err *err =
+        lane->broken ? bdr_err_new(BDR_IO, 0, BDR_AT, "the agent's reader is gone") : talk_send(lane->fd, head, body);
     bool told = false, more = !err;
 
     while (more) {
@@ -208,7 +211,8 @@ struct bdr_err *remote_inventory(struct remote *r, char **out)
 
 static struct bdr_err *disk_ask(struct remote_disk *d, uint32_t op, uint64_t a, uint64_t b, struct remote_lane **out)
 {
-    return remote_ask(d->r, &(struct talk_head){.op = op, .disk = d->index, .a = a, .b = b}, NULL, d->cancel, out, NULL, NULL);
+    return remote_ask(d->r, &(struct talk_head){.op = op, .disk = d->index, .a = a, .b = b}, NULL, d->cancel, out, NULL,
+                      NULL);
 }
 
 static struct bdr_err *disk_info(struct bdr_source *src, struct bdr_source_info *out)
@@ -233,8 +237,8 @@ static struct bdr_err *walk_piece(void *ctx, const struct talk_msg *m)
     return NULL;
 }
 
-static struct bdr_err *disk_extents(struct bdr_source *src, enum bdr_extents_of of, uint64_t off, uint64_t len, bdr_extent_fn fn,
-                                    void *ctx)
+static struct bdr_err *disk_extents(struct bdr_source *src, enum bdr_extents_of of, uint64_t off, uint64_t len,
+                                    bdr_extent_fn fn, void *ctx)
 {
     struct remote_disk *d = (struct remote_disk *)src;
     struct talk_head head = {.op = TALK_EXTENTS, .disk = d->index, .flag = of, .a = off, .b = len};
@@ -286,8 +290,8 @@ static struct bdr_err *disk_since(struct bdr_source *src, const char *token)
 
     if (len >= TALK_BODY_MAX)
         BDR_FAIL(BDR_STALE, 0, "the last point's token is too long to be one of ours");
-    return remote_ask(d->r, &(struct talk_head){.op = TALK_SINCE, .disk = d->index, .len = (uint32_t)len}, token, d->cancel, NULL, NULL,
-                      NULL);
+    return remote_ask(d->r, &(struct talk_head){.op = TALK_SINCE, .disk = d->index, .len = (uint32_t)len}, token,
+                      d->cancel, NULL, NULL, NULL);
 }
 
 static bool disk_touched(struct bdr_source *src, uint64_t off, uint64_t len)
@@ -378,7 +382,8 @@ static const struct bdr_moment_driver remote_moment_driver = {
 
 /* ---- a session ---- */
 
-static struct bdr_err *session_disk(struct remote_session *s, const struct bdr_source_info *info, const struct bdr_cancel *cancel)
+static struct bdr_err *session_disk(struct remote_session *s, const struct bdr_source_info *info,
+                                    const struct bdr_cancel *cancel)
 {
     struct remote_disk *d = calloc(1, sizeof(*d));
     struct bdr_err *err;
@@ -398,8 +403,8 @@ static struct bdr_err *session_disk(struct remote_session *s, const struct bdr_s
     return NULL;
 }
 
-static struct bdr_err *session_open(struct remote *r, const char *const *refs, size_t n, const struct bdr_cancel *cancel,
-                                    struct remote_session *s)
+static struct bdr_err *session_open(struct remote *r, const char *const *refs, size_t n,
+                                    const struct bdr_cancel *cancel, struct remote_session *s)
 {
     BDR_AUTO(buf) struct bdr_buf infos = {0};
     json_t *list = json_array(), *ask = json_pack("{s:o}", "disks", list);
@@ -416,7 +421,8 @@ static struct bdr_err *session_open(struct remote *r, const char *const *refs, s
         free(text);
         BDR_FAIL(BDR_RANGE, 0, "too many disks for one session");
     }
-    err = remote_ask(r, &(struct talk_head){.op = TALK_BEGIN, .len = (uint32_t)strlen(text)}, text, cancel, NULL, piece_put, &infos);
+    err = remote_ask(r, &(struct talk_head){.op = TALK_BEGIN, .len = (uint32_t)strlen(text)}, text, cancel, NULL,
+                     piece_put, &infos);
     free(text);
     BDR_TRY(err);
     if (infos.len != n * sizeof(struct bdr_source_info))

@@ -5,6 +5,7 @@
 #include "bdr/log.h"
 #include "bdr/service.h"
 #include "bdr/sync_job.h"
+#include <stdio.h>
 #include <string.h>
 
 #define SPEAKER_ALIVE_MS 5000
@@ -13,8 +14,15 @@ static struct bdr_err *speaker_inventory(void *ctx, char **out)
 {
     struct speaker *s = ctx;
 
+    const char *id;
+
     BDR_TRY(remote_inventory(s->remote, out));
+    if (s->firmware) /* neither changes while we run, and jobs read them */
+        return NULL;
     s->firmware = strstr(*out, "\"firmware\":\"uefi\"") ? "uefi" : "bios";
+    id = strstr(*out, "\"identity\":\""); /* the reader may make one where the machine has none; we may not */
+    if (id)
+        snprintf(s->identity, sizeof(s->identity), "%.*s", (int)strcspn(id + 12, "\""), id + 12);
     return NULL;
 }
 
@@ -68,11 +76,13 @@ struct bdr_err *speaker_sync(void *ctx, struct bdr_worker_job *job, json_t **out
                                            .disks = disks,
                                            .n = session.n,
                                            .moment = session.moment,
+                                           .host_id = s->identity,
                                            .boot_mode = s->firmware},
                         out_result);
 }
 
-struct bdr_err *speaker_run(const struct bdr_prog_options *opt, const int lanes[TALK_LANES], uint8_t *slots, const struct bdr_cancel *cancel)
+struct bdr_err *speaker_run(const struct bdr_prog_options *opt, const int lanes[TALK_LANES], uint8_t *slots,
+                            const struct bdr_cancel *cancel)
 {
     static const struct bdr_worker_kind kinds[] = {{"sync", speaker_sync}, {0}};
     struct speaker s = {.opt = opt, .watchdog_ms = SPEAKER_ALIVE_MS};

@@ -15,10 +15,10 @@
 #include "bdr/pool.h"
 #include "bdr/source.h"
 
-#define TALK_LANES        8u
-#define TALK_SLOT_BYTES   (1u << 20) /* as much as the copy engine reads at once */
-#define TALK_BODY_MAX     49152u
-#define TALK_DISKS_MAX    256u
+#define TALK_LANES         8u
+#define TALK_SLOT_BYTES    (1u << 20) /* as much as the copy engine reads at once */
+#define TALK_BODY_MAX      49152u
+#define TALK_DISKS_MAX     256u
 #define TALK_INVENTORY_MAX (8u << 20)
 
 enum talk_op {
@@ -31,11 +31,11 @@ enum talk_op {
     TALK_TOUCHED,       /* disk, a off, b len -> flag */
     TALK_CHECK,
     TALK_COMMITTED,
-    TALK_NEXT,          /* -> flag: the step */
-    TALK_REPORT,        /* -> struct bdr_moment_report */
-    TALK_END,           /* closes the disks */
-    TALK_CANCEL,        /* what runs is to stop soon */
-    TALK_ALIVE,         /* the watchdog's food */
+    TALK_NEXT,   /* -> flag: the step */
+    TALK_REPORT, /* -> struct bdr_moment_report */
+    TALK_END,    /* closes the disks */
+    TALK_CANCEL, /* what runs is to stop soon */
+    TALK_ALIVE,  /* the watchdog's food */
 };
 struct talk_head {
     uint32_t op;   /* a question; 0 in an answer */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of commands: the program's table of contents. A new command is one file, one declaration, one row. */
 #include "cmds.h"
+#include "console/verbs.h"
 #include "frame/cli.h"
 
 static const struct bdr_cmd *const main_cmds[] = {
@@ -8,6 +9,7 @@ static const struct bdr_cmd *const main_cmds[] = {
     &bdr_cmd_diff,   &bdr_cmd_copy,   &bdr_cmd_rm,
     &bdr_cmd_init,   &bdr_cmd_verify, &bdr_cmd_repair, &bdr_cmd_prune,   &bdr_cmd_rebuild, &bdr_cmd_key,
     &bdr_cmd_track,  &bdr_cmd_bench,
+    &bdr_cmd_login,  &bdr_cmd_logout, BDR_VERBS
     &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version, &bdr_cmd_help, &bdr_cmd_internal, NULL,
 };
 

@@ -291,6 +291,7 @@ static struct bdr_err *serve(struct bdr_console *c)
     BDR_TRY(router_of(c, &c->router));
     BDR_TRY(bdr_http_start(&(struct bdr_http_config){.listeners = listeners,
                                                      .n_listeners = 1,
+                                                     .limits = {.header_bytes = 8192},
                                                      .app = &bdr_router_app,
                                                      .app_ctx = c->router,
                                                      .revoked = bdr_revoked_is,

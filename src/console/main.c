@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bdr-console: the program. */
+#include "allinone.h"
 #include "bdr/cancel.h"
 #include "bdr/osfile.h"
 #include "bdr/route.h"
 #include "console.h"
 #include "frame/cli.h"
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 struct run_args {
     const char *data, *db, *address, *packages, *web, *public_url;
+    const char *gateway, *repository;
     struct bdr_list name;
-    uint32_t port, http_port;
+    uint32_t port, http_port, gateway_port;
+    bool all_in_one;
 };
 
 static const struct bdr_opt run_opts[] = {
@@ -54,8 +60,66 @@ static const struct bdr_opt run_opts[] = {
      BDR_STRING(struct run_args, public_url),
      .metavar = "URL",
      .help = "How machines reach this console, when a proxy or NAT stands before it."},
+    {.name = "all-in-one",
+     BDR_FLAG(struct run_args, all_in_one),
+     .help = "Run a gateway of this machine's own beside the console, with a repository in a folder."},
+    {.name = "gateway-port",
+     BDR_U32(struct run_args, gateway_port),
+     .def = "443",
+     .min = 1,
+     .max = 65535,
+     .help = "With --all-in-one: the port of the gateway."},
+    {.name = "gateway-program",
+     BDR_PATH(struct run_args, gateway),
+     .metavar = "FILE",
+     .help = "With --all-in-one: bdr-gateway; beside this program, or in PATH, when not set."},
+    {.name = "repository",
+     BDR_PATH(struct run_args, repository),
+     .metavar = "DIR",
+     .help = "With --all-in-one: the folder of the first repository; DATA/repository when not set."},
     {0},
 };
+
+/* Where a sister program lies: beside us, as packages put it, or as the build does; else PATH finds it. */
+static const char *sister(const char *name, char out[PATH_MAX])
+{
+    static const char *const places[] = {"", "/../..", "/../gateway"};
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    const char *slash;
+
+    self[n > 0 ? n : 0] = 0;
+    slash = strrchr(self, '/');
+    for (size_t i = 0; slash && i < BDR_COUNT(places); i++) {
+        snprintf(out, PATH_MAX, "%.*s%s/%s", (int)(slash - self), self, places[i], name);
+        if (access(out, X_OK) == 0)
+            return out;
+    }
+    return name;
+}
+
+static struct bdr_err *run_all(const struct run_args *a, struct bdr_console *c, struct bdr_cli *cli)
+{
+    BDR_AUTO(all) struct bdr_all *all = NULL;
+    char program[PATH_MAX], host[256];
+
+    BDR_TRY(bdr_os_hostname(host, sizeof(host)));
+    BDR_TRY(bdr_all_start(c,
+                          &(struct bdr_all_config){.program = a->gateway ? a->gateway : sister("bdr-gateway", program),
+                                                   .name = a->name.count ? a->name.items[0] : host,
+                                                   .port = (uint16_t)a->gateway_port,
+                                                   .repository = a->repository,
+                                                   .cancel = cli->cancel},
+                          &all));
+    while (!bdr_cancelled(cli->cancel)) {
+        struct bdr_err *err = bdr_all_look(all, 60000);
+
+        if (err && err->code != BDR_CANCELLED)
+            return err;
+        bdr_err_drop(err, "the end");
+    }
+    return NULL;
+}
 
 static struct bdr_err *run(void *p, struct bdr_cli *cli)
 {
@@ -75,6 +139,9 @@ static struct bdr_err *run(void *p, struct bdr_cli *cli)
     };
 
     BDR_TRY(bdr_console_start(&config, &c));
+    bdr_out_note(cli->out, "listening on https port %u, http port %u", bdr_console_port(c), bdr_console_http_port(c));
+    if (a->all_in_one)
+        return run_all(a, c, cli);
     while (!bdr_cancelled(cli->cancel))
         bdr_err_drop(bdr_cancel_sleep(cli->cancel, 60000), "the loop looks at it");
     return NULL;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "api/objects.h"
 #include "tick.h"
 #include "auth/login.h"
 #include "bdr/clock.h"
@@ -51,6 +52,7 @@ const struct bdr_tick bdr_ticks[] = {
     {"schedule", 1000, bdr_watch_schedule},
     {"care", 60000, bdr_watch_care},
     {"ended", 3000, bdr_watch_ended},
+    {"recoveries", 2000, bdr_recoveries_follow},
     {"series", 15000, bdr_watch_series},
     {"conditions", 15000, bdr_watch_conditions},
     {"conditions-slow", 60000, bdr_watch_slow_conditions},

@@ -27,6 +27,8 @@ struct gw_repo_spec {
     char *passphrase;      /* owned, wiped; or: */
     char *passphrase_file; /* owned; NULL both: not encrypted */
     char *compress;        /* owned; for those who send; NULL: as it was made */
+    bool create;           /* make it where nothing is */
+    uint32_t block_bytes;  /* of one that is made; 0: the default */
 };
 void gw_repo_spec_free(struct gw_repo_spec *spec);
 

@@ -9,6 +9,7 @@
 #include "bdr/osfile.h"
 #include "bdr/pool.h"
 #include "bdr/sync.h"
+#include "space.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define CONSOLE_LEAVES     1024u /* kept; a gateway has fewer hosts writing at once by far */
 #define CONSOLE_REVOKED    4096u /* remembered until the certificates' end makes it needless: a start forgets them */
 #define CONSOLE_LIST_EVERY (6ull * 3600000) /* a whole list, whatever was told */
+#define CONSOLE_SPACE_EVERY 60000u
 
 struct leave_row {
     char machine[65], serial[41];
@@ -30,6 +32,7 @@ struct told_row {
 };
 struct list_row {
     uint64_t repository, due_ms;
+    uint64_t space_ms, data_bytes; /* the telling thread's alone */
 };
 
 struct gw_console {
@@ -144,6 +147,8 @@ static struct bdr_err *repo_spec(const struct bdr_gateway_repo *r, struct gw_rep
     if (r->s3_key || r->s3_secret || r->s3_endpoint)
         BDR_LOG(WARN, "gateway.s3-by-environment", F_U64("repository", r->id));
     out->id = r->id;
+    out->create = r->create;
+    out->block_bytes = (uint32_t)r->block_bytes;
     BDR_TRY(text_copy(&out->url, r->url));
     BDR_TRY(text_copy(&out->passphrase, r->passphrase));
     return text_copy(&out->compress, r->compress && *r->compress ? r->compress : NULL);
@@ -221,6 +226,12 @@ void gw_console_heard(struct gw_console *c, const char *event, const char *data)
     BDR_AUTO(json) json_t *o = NULL;
     struct bdr_err *err;
 
+    if (event && !strcmp(event, "settings")) { /* perhaps there is another repository */
+        pthread_mutex_lock(&c->lock);
+        c->lists_known = false;
+        pthread_cond_broadcast(&c->changed);
+        pthread_mutex_unlock(&c->lock);
+    }
     if (!event || strcmp(event, "revoked") != 0 || !data)
         return;
     err = bdr_json_read(data, strlen(data), &o);
@@ -301,6 +312,7 @@ struct listing {
     struct bdr_point_told *items; /* owned */
     json_t *kept;                 /* the manifests that items borrow from */
     size_t n;
+    uint64_t data_bytes;
 };
 
 static struct bdr_err *listing_send(struct listing *l, bool complete)
@@ -323,11 +335,12 @@ static struct bdr_err *listing_point(void *ctx, const json_t *manifest)
         BDR_TRY(listing_send(l, false));
     if (json_array_append(l->kept, (json_t *)(uintptr_t)manifest))
         BDR_FAIL(BDR_NOMEM, 0, "listing points");
-    l->items[l->n++] = told_of(manifest);
+    l->items[l->n] = told_of(manifest);
+    l->data_bytes += l->items[l->n++].disk_bytes;
     return NULL;
 }
 
-static struct bdr_err *tell_list(struct gw_console *c, uint64_t repository)
+static struct bdr_err *tell_list(struct gw_console *c, uint64_t repository, uint64_t *out_data_bytes)
 {
     struct listing l = {.c = c, .repository = repository, .items = calloc(BDR_MACHINE_POINTS_MAX, sizeof(*l.items))};
     struct bdr_err *err;
@@ -341,6 +354,8 @@ static struct bdr_err *tell_list(struct gw_console *c, uint64_t repository)
     }
     if (!err)
         err = listing_send(&l, true);
+    if (!err)
+        *out_data_bytes = l.data_bytes;
     json_decref(l.kept);
     free(l.items);
     return err;
@@ -369,27 +384,48 @@ static struct bdr_err *lists_learn(struct gw_console *c)
     return NULL;
 }
 
+/* The list of one repository when it is due; an error makes it due again. */
+static struct bdr_err *list_due(struct gw_console *c, struct list_row *row)
+{
+    uint64_t due, now = bdr_clock_mono_ms();
+    struct bdr_err *err;
+
+    pthread_mutex_lock(&c->lock);
+    due = row->due_ms;
+    if (due <= now)
+        row->due_ms = UINT64_MAX; /* what fails meanwhile makes it due again */
+    pthread_mutex_unlock(&c->lock);
+    if (due > now)
+        return NULL;
+    err = tell_list(c, row->repository, &row->data_bytes);
+    pthread_mutex_lock(&c->lock);
+    row->due_ms = BDR_MIN(row->due_ms, now + (err ? c->config.retry_ms : CONSOLE_LIST_EVERY));
+    pthread_mutex_unlock(&c->lock);
+    if (err)
+        row->space_ms = 0;
+    return err;
+}
+
+/* Lists and space; what is wrong with one repository is told and does not keep the others waiting. */
 static struct bdr_err *lists_due(struct gw_console *c)
 {
     for (size_t i = 0; i < c->n_lists; i++) {
-        uint64_t due;
+        struct list_row *row = &c->lists[i];
+        struct bdr_err *err = list_due(c, row);
 
-        pthread_mutex_lock(&c->lock);
-        due = c->lists[i].due_ms;
-        c->lists[i].due_ms = UINT64_MAX; /* what fails meanwhile makes it due again */
-        pthread_mutex_unlock(&c->lock);
-        if (due > bdr_clock_mono_ms()) {
-            pthread_mutex_lock(&c->lock);
-            c->lists[i].due_ms = BDR_MIN(c->lists[i].due_ms, due);
-            pthread_mutex_unlock(&c->lock);
-            continue;
+        if (err && (err->code == BDR_NET || err->code == BDR_TIMEOUT || err->code == BDR_CANCELLED || err->code == BDR_AUTH))
+            return err;
+        if (err)
+            BDR_LOG(ERROR, "gateway.repository", F_U64("id", row->repository), F_ERR(err));
+        if (row->space_ms <= bdr_clock_mono_ms()) {
+            struct bdr_err *told = gw_space_tell(c->http, c->gw, row->repository, row->data_bytes, err, &c->stop);
+
+            bdr_err_drop(err, "told");
+            BDR_TRY(told);
+            row->space_ms = bdr_clock_mono_ms() + CONSOLE_SPACE_EVERY;
+        } else {
+            bdr_err_drop(err, "told a moment ago");
         }
-        struct bdr_err *err = tell_list(c, c->lists[i].repository);
-
-        pthread_mutex_lock(&c->lock);
-        c->lists[i].due_ms = BDR_MIN(c->lists[i].due_ms, err ? 0 : bdr_clock_mono_ms() + CONSOLE_LIST_EVERY);
-        pthread_mutex_unlock(&c->lock);
-        BDR_TRY(err);
     }
     return NULL;
 }

@@ -12,6 +12,7 @@
 #include "bdr/recover.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define JOBS_DAMAGE_MAX 1000u /* rows of a result */
 
@@ -129,15 +130,18 @@ struct pruning {
 
 static struct bdr_err *prune_remove(struct pruning *p, const char *ref)
 {
+    struct bdr_point_info info;
     struct bdr_err *err;
 
     if (list_has(json_object_get(p->params, "keep"), ref))
         return NULL;
     BDR_TRY(bdr_cancel_check(p->job->cancel));
-    err = bdr_point_remove(p->repo, ref);
+    err = bdr_repo_find(p->repo, ref, NULL, &info);
+    if (!err)
+        err = bdr_point_remove(p->repo, ref);
     if (err && err->code == BDR_NOTFOUND) {
         bdr_err_drop(err, "it is gone already");
-        err = NULL;
+        return NULL;
     }
     BDR_TRY(err);
     BDR_LOG(INFO, "gateway.point-removed", F_STR("point", ref));
@@ -374,43 +378,68 @@ static const char *param_text(const struct gw_job *job, const char *name)
     return text ? text : "";
 }
 
-/* Which disk: by its name there; the only one when none is named. */
-static struct bdr_err *recover_disk(const struct gw_job *job, const json_t *point, uint32_t *out)
+/* Which disks: the one that is named; else, into a folder, all of them, and the only one into a file or device. */
+static struct bdr_err *recover_disks(const struct gw_job *job, const json_t *point, bool folder, uint32_t *out_first,
+                                     uint32_t *out_n)
 {
     const char *name = param_text(job, "disk_name");
+    uint32_t disks = bdr_point_disks(point);
 
-    for (uint32_t i = 0; *name && i < bdr_point_disks(point); i++) {
+    for (uint32_t i = 0; *name && i < disks; i++) {
         struct bdr_point_disk d;
 
         BDR_TRY(bdr_point_disk(point, i, &d));
         if (!strcmp(d.name, name) || !strcmp(d.identity, name)) {
-            *out = i;
+            *out_first = i;
+            *out_n = 1;
             return NULL;
         }
     }
     if (*name)
         BDR_FAIL(BDR_NOTFOUND, 0, "the point has no disk %s", name);
-    if (bdr_point_disks(point) != 1)
-        BDR_FAIL(BDR_INVAL, 0, "the point has %u disks; say which one", bdr_point_disks(point));
-    *out = 0;
+    if (disks != 1 && !folder)
+        BDR_FAIL(BDR_INVAL, 0, "the point has %u disks; name a folder for all of them, or say which one", disks);
+    *out_first = 0;
+    *out_n = disks;
     return NULL;
 }
 
-static struct bdr_err *recover_place(const struct gw_job *job, char out[1100])
+/* The path, and whether it is a folder: it ends with a slash (then it is made), or is one. */
+static struct bdr_err *recover_place(const struct gw_job *job, bool *out_folder)
 {
-    const char *path = param_text(job, "path"), *target = param_text(job, "target"), *format = param_text(job, "format");
-    const char *below = job->recover_below;
+    const char *path = param_text(job, "path"), *target = param_text(job, "target"), *below = job->recover_below;
     size_t len = strlen(path);
+    struct stat st;
 
-    if (path[0] != '/' || len > 1000 || strstr(path, "/../") || (len > 2 && !strcmp(path + len - 3, "/..")))
+    if (path[0] != '/' || len < 2 || len > 1000 || strstr(path, "/../") || (len > 2 && !strcmp(path + len - 3, "/..")))
         BDR_FAIL(BDR_INVAL, 0, "the place is a path from the root, without ..");
     if (!strcmp(target, "device") != !strncmp(path, "/dev/", 5))
         BDR_FAIL(BDR_INVAL, 0, "a device is below /dev, and nothing else is");
-    if (below && strcmp(target, "device") != 0 && (strncmp(path, below, strlen(below)) != 0 ||
-                                                   (path[strlen(below)] != '/' && below[strlen(below) - 1] != '/')))
+    *out_folder = false;
+    if (!strcmp(target, "device"))
+        return NULL;
+    if (below && (strncmp(path, below, strlen(below)) != 0 ||
+                  (path[strlen(below)] != '/' && below[strlen(below) - 1] != '/')))
         BDR_FAIL(BDR_DENIED, 0, "this gateway recovers to files below %s only", below);
-    snprintf(out, 1100, "%s%s", !strcmp(target, "device") ? "blockdev:" : !strcmp(format, "qcow2") ? "qcow2:" : "raw:", path);
-    return NULL;
+    *out_folder = path[len - 1] == '/' || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+    return *out_folder ? bdr_os_mkdirs(path) : NULL;
+}
+
+/* "raw:/srv/out/web1-vda.img" */
+static void recover_location(const struct gw_job *job, const json_t *point, const struct bdr_point_disk *d, bool folder,
+                             char out[1400])
+{
+    bool device = !strcmp(param_text(job, "target"), "device"), qcow2 = !strcmp(param_text(job, "format"), "qcow2");
+    const char *host = json_string_value(json_object_get(point, "host"));
+    size_t at = (size_t)snprintf(out, 1400, "%s%s", device ? "blockdev:" : qcow2 ? "qcow2:" : "raw:", param_text(job, "path"));
+
+    if (!folder)
+        return;
+    at += (size_t)snprintf(out + at, 1400 - at, "%s", out[at - 1] == '/' ? "" : "/");
+    snprintf(out + at, 1400 - at, "%.120s-%.120s.%s", host ? host : "host", d->name, qcow2 ? "qcow2" : "img");
+    for (char *c = out + at; *c; c++) /* names come from the host: they are no paths */
+        if (*c == '/' || (unsigned char)*c < 0x20)
+            *c = '_';
 }
 
 static struct bdr_err *recover_run(struct gw_job *job, struct bdr_recover_spec *spec, struct bdr_recover_result *r)
@@ -428,31 +457,51 @@ static struct bdr_err *recover_run(struct gw_job *job, struct bdr_recover_spec *
     return err;
 }
 
-struct bdr_err *gw_job_recover(struct gw *gw, struct gw_job *job, json_t **out_result)
+static struct bdr_err *recover_one(struct gw_job *job, struct bdr_repo *repo, const struct bdr_point_info *info,
+                                   const json_t *point, uint32_t index, bool folder, json_t *files)
 {
     BDR_AUTO(disk) struct bdr_disk *disk = NULL;
-    BDR_AUTO(json) json_t *point = NULL;
     struct bdr_recover_result r = {0};
-    struct bdr_repo *repo = NULL;
-    struct bdr_point_info info;
-    char place[1100];
-    struct bdr_recover_spec spec = {.location = place, .resume = true, .direct = true, .point_id = info.id, .cancel = job->cancel};
+    struct bdr_point_disk d;
+    char location[1400];
+    struct bdr_recover_spec spec = {.location = location, .resume = true, .direct = true, .point_id = info->id,
+                                    .disk_index = index, .cancel = job->cancel};
     struct bdr_err *err;
 
-    BDR_TRY(recover_place(job, place));
-    BDR_TRY(gw_repo_open(gw, job->work->store.repository, &repo));
-    BDR_TRY(bdr_repo_find(repo, param_text(job, "point"), NULL, &info));
-    BDR_TRY(bdr_point_read(repo, &info, &point));
-    BDR_TRY(recover_disk(job, point, &spec.disk_index));
-    BDR_TRY(bdr_disk_open(repo, info.id, spec.disk_index, NULL, &disk));
+    BDR_TRY(bdr_point_disk(point, index, &d));
+    BDR_TRY(bdr_disk_open(repo, info->id, index, NULL, &disk));
+    recover_location(job, point, &d, folder, location);
     spec.disk = disk;
     spec.force = json_is_true(json_object_get(job->work->params, "overwrite"));
     job_step(job, "writing the disk");
     err = recover_run(job, &spec, &r);
     if (!err)
-        *out_result = json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "point", info.id, "path", param_text(job, "path"),
-                                "data_bytes", (json_int_t)r.data_bytes, "zero_bytes", (json_int_t)r.zero_bytes,
-                                "resumed_bytes", (json_int_t)r.resumed_bytes, "note", r.note);
+        err = bdr_json_append(files, json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "disk", d.name, "path",
+                                               strchr(location, ':') + 1, "data_bytes", (json_int_t)r.data_bytes,
+                                               "zero_bytes", (json_int_t)r.zero_bytes, "resumed_bytes",
+                                               (json_int_t)r.resumed_bytes, "note", r.note));
     bdr_recover_result_free(&r);
     return err;
+}
+
+struct bdr_err *gw_job_recover(struct gw *gw, struct gw_job *job, json_t **out_result)
+{
+    BDR_AUTO(json) json_t *point = NULL;
+    struct bdr_repo *repo = NULL;
+    struct bdr_point_info info;
+    uint32_t first = 0, n = 0;
+    json_t *files;
+    bool folder = false;
+
+    BDR_TRY(recover_place(job, &folder));
+    BDR_TRY(gw_repo_open(gw, job->work->store.repository, &repo));
+    BDR_TRY(bdr_repo_find(repo, param_text(job, "point"), NULL, &info));
+    BDR_TRY(bdr_point_read(repo, &info, &point));
+    BDR_TRY(recover_disks(job, point, folder, &first, &n));
+    *out_result = json_pack("{s:s,s:[]}", "point", info.id, "files");
+    files = json_object_get(*out_result, "files");
+    BDR_NOMEM_IF_NULL(files);
+    for (uint32_t i = first; i < first + n; i++)
+        BDR_TRY_FOR(recover_one(job, repo, &info, point, i, folder, files), "disk %u of the point", i);
+    return NULL;
 }

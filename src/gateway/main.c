@@ -4,6 +4,7 @@
 #include "bdr/bytes.h"
 #include "bdr/log.h"
 #include "bdr/priority.h"
+#include "bdr/worker.h"
 #include "frame/cli.h"
 #include "gateway.h"
 #include "hosts_file.h"
@@ -97,11 +98,17 @@ static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
                                           .buffer_bytes = a->buffer_bytes,
                                           .bandwidth_bps = a->bandwidth_bps,
                                           .idle_ms = a->idle_ms}};
-    char host[64];
+    char host[64], identity[512], ca[512];
 
     BDR_TRY(serve_address(a->listen, host, &config.port));
     config.address = host;
     BDR_TRY(serve_authority(a, &s));
+    if (s.machine && !a->cert && !a->key && !a->ca) { /* enrolment gave it all of them */
+        config.cert_file = config.key_file = bdr_worker_path(a->state, "identity.pem", identity);
+        config.ca_file = bdr_worker_path(a->state, "ca.crt", ca);
+    }
+    if (!config.cert_file || !config.key_file || !config.ca_file)
+        BDR_FAIL(BDR_INVAL, 0, "give --cert, --key and --ca");
     if (s.machine) {
         config.told = gw_machine_told;
         config.told_ctx = s.machine;
@@ -120,11 +127,11 @@ static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
 static const struct bdr_opt serve_opts[] = {
     {.name = "listen", BDR_STRING(struct serve_args, listen), .def = "0.0.0.0:443", .metavar = "ADDRESS:PORT",
      .help = "Where agents and proxies connect to."},
-    {.name = "cert", BDR_PATH(struct serve_args, cert), .required = true, .metavar = "FILE",
-     .help = "The server's certificate (PEM), leaf first."},
-    {.name = "key", BDR_PATH(struct serve_args, key), .required = true, .metavar = "FILE",
+    {.name = "cert", BDR_PATH(struct serve_args, cert), .metavar = "FILE",
+     .help = "The server's certificate (PEM), leaf first; an enrolled gateway has one."},
+    {.name = "key", BDR_PATH(struct serve_args, key), .metavar = "FILE",
      .help = "Its key (PEM); nobody else may be able to read it."},
-    {.name = "ca", BDR_PATH(struct serve_args, ca), .required = true, .metavar = "FILE",
+    {.name = "ca", BDR_PATH(struct serve_args, ca), .metavar = "FILE",
      .help = "The CA of the machines' certificates (PEM)."},
     {.name = "state", BDR_PATH(struct serve_args, state), .def = "/var/lib/bdr-gateway", .metavar = "DIR",
      .help = "Where fences, tables of possession and the enrolment are kept."},

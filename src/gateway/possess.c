@@ -7,6 +7,7 @@
  */
 #include "possess.h"
 #include "bdr/bytes.h"
+#include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include <errno.h>
@@ -24,6 +25,7 @@
 
 struct gw_possess {
     char *dir;
+    uint64_t keep_ms;
     MDB_env *env;
     MDB_dbi blocks, hosts;
 };
@@ -105,7 +107,7 @@ static struct bdr_err *possess_env(struct gw_possess *p)
     return NULL;
 }
 
-struct bdr_err *gw_possess_open(const char *dir, struct gw_possess **out)
+struct bdr_err *gw_possess_open(const char *dir, uint64_t keep_ms, struct gw_possess **out)
 {
     struct gw_possess *p = calloc(1, sizeof(*p));
     BDR_AUTO(gw_possess) struct gw_possess *mine = p;
@@ -113,6 +115,7 @@ struct bdr_err *gw_possess_open(const char *dir, struct gw_possess **out)
 
     BDR_NOMEM_IF_NULL(p);
     BDR_TRY(bdr_os_mkdirs(dir));
+    p->keep_ms = keep_ms;
     p->dir = strdup(dir);
     BDR_NOMEM_IF_NULL(p->dir);
     BDR_TRY(possess_boot(dir));
@@ -182,6 +185,7 @@ static void value_make(uint64_t time, uint32_t raw_len, uint8_t out[POSSESS_VALU
 
 struct bdr_err *gw_possess_look(struct gw_possess *p, uint64_t host, struct gw_owned *blocks, size_t n)
 {
+    uint64_t now = (uint64_t)bdr_clock_wall_ms();
     uint8_t key[POSSESS_KEY];
     TXN txn = NULL;
 
@@ -198,6 +202,8 @@ struct bdr_err *gw_possess_look(struct gw_possess *p, uint64_t host, struct gw_o
             continue;
         LMDB(rc);
         value_read(&v, &time, &blocks[i].raw_len);
+        if (!(time & POSSESS_POINTED) && time + p->keep_ms < now)
+            blocks[i].raw_len = 0;
     }
     return NULL;
 }

@@ -10,8 +10,9 @@
 #include "bdr/repo.h"
 
 struct gw_possess;
-/* The table in this folder; made anew when the machine went down while it was open, or it is damaged. */
-bdr_ret gw_possess_open(const char *dir, struct gw_possess **out);
+/* The table in this folder; made anew when the machine went down while it was open, or it is damaged. keep_ms: how long
+ * an upload counts that no point refers to. */
+bdr_ret gw_possess_open(const char *dir, uint64_t keep_ms, struct gw_possess **out);
 void gw_possess_close(struct gw_possess *p);
 
 struct gw_owned {

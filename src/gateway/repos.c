@@ -70,6 +70,23 @@ static struct bdr_err *secret_file(const char *text, int *out_fd, char path[64])
     return NULL;
 }
 
+/* Opens it; makes it first when nobody has ever seen it and nothing is there. */
+static struct bdr_err *repo_open_or_make(const struct gw_repo_spec *spec, const struct bdr_repo_options *opt,
+                                         struct bdr_repo **out)
+{
+    struct bdr_repo_init_options make = {.block_bytes = spec->block_bytes,
+                                         .compress = spec->compress,
+                                         .encrypt = opt->passphrase_file != NULL,
+                                         .passphrase_file = opt->passphrase_file};
+    struct bdr_err *err = bdr_repo_open(spec->url, opt, out);
+
+    if (!err || err->code != BDR_NOTFOUND || !spec->create)
+        return err;
+    bdr_err_drop(err, "it is made now");
+    BDR_TRY(bdr_repo_init(spec->url, &make));
+    return bdr_repo_open(spec->url, opt, out);
+}
+
 static struct bdr_err *repo_open(struct gw *gw, const struct gw_repo_spec *spec, struct gw_repo *r)
 {
     struct bdr_repo_options opt = {.passphrase_file = spec->passphrase_file, .writes_next = true};
@@ -84,12 +101,12 @@ static struct bdr_err *repo_open(struct gw *gw, const struct gw_repo_spec *spec,
         BDR_TRY(secret_file(spec->passphrase, &fd, secret));
         opt.passphrase_file = secret;
     }
-    BDR_TRY_FOR(bdr_repo_open(spec->url, &opt, &r->repo), "opening repository %" PRIu64, spec->id);
+    BDR_TRY_FOR(repo_open_or_make(spec, &opt, &r->repo), "opening repository %" PRIu64, spec->id);
     BDR_TRY(bdr_repo_facts(r->repo, &facts));
     r->block_bytes = bdr_repo_block_bytes(r->repo);
     bdr_repo_id_key(r->repo, r->id_key, &r->keyed);
     snprintf(r->compress, sizeof(r->compress), "%s", spec->compress ? spec->compress : facts.compress);
-    return gw_possess_open(path, &r->owners);
+    return gw_possess_open(path, gw->limits.keep_ms, &r->owners);
 }
 
 static struct bdr_err *repo_get(struct gw *gw, uint64_t id, struct gw_repo **out)
@@ -305,44 +322,70 @@ struct bdr_err *gw_repo_learn_point(struct gw *gw, struct gw_repo *r, uint64_t h
 
 /* Labels stand in the points themselves, with the number of the host that the gateway has put there. */
 struct labels {
-    uint64_t host;
-    char label[128];
+    struct label_row {
+        uint64_t host;
+        char label[128];
+    } *rows; /* owned */
+    size_t n;
 };
+
+static const char *label_of(const struct labels *l, uint64_t host)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->rows[i].host == host)
+            return l->rows[i].label;
+    return NULL;
+}
 
 static struct bdr_err *label_note(void *ctx, const json_t *m)
 {
-    struct labels *l = ctx;
     const char *label = json_string_value(json_object_get(m, "host"));
+    uint64_t host = (uint64_t)json_integer_value(json_object_get(m, "host_number"));
+    struct labels *l = ctx;
+    struct label_row *more;
 
-    if (label && json_integer_value(json_object_get(m, "host_number")) == (json_int_t)l->host)
-        snprintf(l->label, sizeof(l->label), "%s", label);
+    if (!label || !host || (l->n && l->rows[l->n - 1].host == host) || label_of(l, host)) /* points come host by host */
+        return NULL;
+    more = reallocarray(l->rows, l->n + 1, sizeof(*more));
+    BDR_NOMEM_IF_NULL(more);
+    l->rows = more;
+    l->rows[l->n].host = host;
+    snprintf(l->rows[l->n++].label, sizeof(l->rows[0].label), "%s", label);
     return NULL;
+}
+
+static struct bdr_err *swept_host(struct gw *gw, struct gw_repo *r, uint64_t host, const char *label,
+                                  const struct bdr_cancel *cancel)
+{
+    pthread_mutex_t *lock = &gw->host_lock[host % GW_HOST_LOCKS];
+    int64_t begun = bdr_clock_wall_ms();
+    struct bdr_err *err;
+    struct learn l;
+
+    BDR_TRY(learn_new(r, host, &l));
+    pthread_mutex_lock(lock); /* a session that begins now learns for itself */
+    err = label ? learn_all(&l, label, cancel) : NULL;
+    pthread_mutex_unlock(lock);
+    free(l.some);
+    BDR_TRY(err);
+    return gw_possess_sweep(r->owners, host, begun - (int64_t)gw->limits.keep_ms, begun);
 }
 
 struct bdr_err *gw_repo_swept(struct gw *gw, uint64_t repository, const struct bdr_cancel *cancel)
 {
     BDR_AUTO(mem) uint64_t *hosts = NULL;
+    struct labels labels = {0};
     struct gw_repo *r = NULL;
+    struct bdr_err *err;
     size_t n = 0;
 
     BDR_TRY(gw_repo_get(gw, repository, &r));
     BDR_TRY(gw_possess_hosts(r->owners, &hosts, &n));
-    for (size_t i = 0; i < n; i++) {
-        pthread_mutex_t *lock = &gw->host_lock[hosts[i] % GW_HOST_LOCKS];
-        int64_t begun = bdr_clock_wall_ms();
-        struct labels label = {.host = hosts[i]};
-        struct bdr_err *err;
-        struct learn l;
-
-        BDR_TRY(gw_repo_each_point(gw, repository, cancel, label_note, &label));
-        BDR_TRY(learn_new(r, hosts[i], &l));
-        pthread_mutex_lock(lock); /* a session that begins now learns for itself */
-        err = label.label[0] ? learn_all(&l, label.label, cancel) : NULL;
-        pthread_mutex_unlock(lock);
-        free(l.some);
-        BDR_TRY(err);
-        BDR_TRY(gw_possess_sweep(r->owners, hosts[i], begun - (int64_t)gw->limits.keep_ms, begun));
-    }
+    err = gw_repo_each_point(gw, repository, cancel, label_note, &labels);
+    for (size_t i = 0; i < n && !err; i++)
+        err = swept_host(gw, r, hosts[i], label_of(&labels, hosts[i]), cancel);
+    free(labels.rows);
+    BDR_TRY(err);
     return gw_possess_sync(r->owners);
 }
 

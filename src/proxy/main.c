@@ -2,7 +2,8 @@
 /*
  * main.c - bdr-proxy: protects the hosts of platforms without a program in them. See docs/proxy.md.
  *
- * SIGTERM stops (jobs end as `stopped`, another proxy may go on); SIGUSR1 drains: no more jobs, and an end when the last is done.
+ * SIGTERM stops (jobs end as `stopped`, another proxy may go on); SIGUSR1 drains: no more jobs, and an end when the
+ * last is done.
  */
 #include "bdr/clock.h"
 #include "bdr/http_client.h"

@@ -69,7 +69,8 @@ static struct bdr_err *scan_pages(struct scan *s, struct bdr_platform *platform)
         struct bdr_platform_host *hosts = NULL;
         size_t n = 0;
 
-        BDR_TRY_FOR(bdr_platform_list(platform, cursor, s->arena, &hosts, &n, &cursor), "listing the hosts of the platform");
+        BDR_TRY_FOR(bdr_platform_list(platform, cursor, s->arena, &hosts, &n, &cursor),
+                    "listing the hosts of the platform");
         for (size_t i = 0; i < n; i++)
             BDR_TRY(scan_host(s, &hosts[i]));
         bdr_worker_job_step(s->job, "%" PRIu64 " hosts seen", s->seen);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sync.c - the job `sync` of a platform's host: a snapshot of its disks, copied, and removed again. */
-#include "bdr/sync_job.h"
 #include "bdr/bytes.h"
+#include "bdr/sync_job.h"
 #include "proxy.h"
 #include <inttypes.h>
 #include <openssl/evp.h>
@@ -12,7 +12,7 @@
 
 struct copy {
     struct proxy *proxy;
-    struct bdr_platform *platform;          /* owned, and so on down */
+    struct bdr_platform *platform; /* owned, and so on down */
     struct bdr_platform_snapshot *snapshot;
     struct bdr_backup_disk *disks;
     size_t n, open, busy;
@@ -49,8 +49,9 @@ static struct bdr_err *copy_open(struct copy *c, struct bdr_worker_job *job)
     c->busy = c->n;
     atomic_fetch_add(&c->proxy->disks_busy, (unsigned)c->busy);
     bdr_worker_job_step(job, "making a snapshot");
-    BDR_TRY_FOR(bdr_platform_snapshot_begin(c->platform, job->work->ref ? job->work->ref : "", refs, c->n, &c->snapshot),
-                "making a snapshot");
+    BDR_TRY_FOR(
+        bdr_platform_snapshot_begin(c->platform, job->work->ref ? job->work->ref : "", refs, c->n, &c->snapshot),
+        "making a snapshot");
     for (; c->open < c->n; c->open++) {
         struct bdr_source **src = &c->disks[c->open].src;
 
@@ -88,5 +89,6 @@ struct bdr_err *proxy_sync(void *ctx, struct bdr_worker_job *job, json_t **out_r
     BDR_TRY(proxy_platform(ctx, job, &c.platform));
     BDR_TRY(copy_open(&c, job));
     return bdr_sync_run(
-        &(struct bdr_sync){.state = c.proxy->opt->state, .job = job, .disks = c.disks, .n = c.n, .host_id = host_id}, out_result);
+        &(struct bdr_sync){.state = c.proxy->opt->state, .job = job, .disks = c.disks, .n = c.n, .host_id = host_id},
+        out_result);
 }

@@ -51,7 +51,7 @@ struct walk {
 static struct bdr_err *walk_below(const struct walk *w, const struct bdr_id *id, const struct bdr_id *base,
                                   uint32_t level, uint64_t start)
 {
-    BDR_AUTO(mem) struct bdr_node *node = malloc(2 * sizeof(*node));
+    BDR_AUTO(mem) struct bdr_node *node = calloc(2, sizeof(*node));
     struct bdr_node *old = node ? node + 1 : NULL;
     uint64_t span = bdr_node_span(level);
 

@@ -7,7 +7,10 @@
  */
 #include "place.h"
 #include "bdr/bytes.h"
+#include "bdr/gateway_sink.h"
+#include "bdr/log.h"
 #include "bdr/osfile.h"
+#include "bdr/priority.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -40,14 +43,36 @@ static void env_set(const char *name, const char *value)
         unsetenv(name);
 }
 
+/*
+ * The first one to come makes the repository; but only for a job that reads all anyway: a place that was lost, or is
+ * not mounted today, must not be taken for a new one.
+ */
+static struct bdr_err *place_make(const struct bdr_sync *s, const struct bdr_repo_options *opt, struct bdr_err *missing,
+                                  struct bdr_repo **out)
+{
+    const struct bdr_job_store *store = &s->job->work->store;
+    const struct bdr_repo_init_options init = {.compress = store->compress && *store->compress ? store->compress : NULL,
+                                               .encrypt = opt->passphrase_file != NULL,
+                                               .passphrase_file = opt->passphrase_file,
+                                               .cancel = opt->cancel};
+    struct bdr_err *err;
+
+    bdr_err_drop(missing, "it is made now");
+    err = bdr_repo_init(store->url, &init);
+    if (err && err->code != BDR_EXISTS) /* another worker was faster: theirs is as good */
+        return err;
+    bdr_err_drop(err, "opened like any other");
+    BDR_LOG(INFO, "sync.repository-made", F_STR("url", store->url));
+    return bdr_repo_open(store->url, opt, out);
+}
+
 static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
 {
     const struct bdr_job_store *store = &s->job->work->store;
     bool s3 = !strncmp(store->url, "s3://", 5);
     char cache[512], secret[512] = "";
-    struct bdr_repo_options opt = {.cache_dir = bdr_worker_path(s->state, "cache", cache),
-                                   .writes_next = true,
-                                   .cancel = &s->job->cancel};
+    struct bdr_repo_options opt = {
+        .cache_dir = bdr_worker_path(s->state, "cache", cache), .writes_next = true, .cancel = &s->job->cancel};
     struct bdr_err *err = NULL;
 
     if (store->passphrase && *store->passphrase) {
@@ -62,6 +87,8 @@ static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
             env_set("AWS_ENDPOINT_URL", store->s3_endpoint);
         }
         err = bdr_repo_open(store->url, &opt, &out->repo);
+        if (err && err->code == BDR_NOTFOUND && s->job->work->full)
+            err = place_make(s, &opt, err, &out->repo);
         if (s3) {
             env_set("AWS_ACCESS_KEY_ID", NULL);
             env_set("AWS_SECRET_ACCESS_KEY", NULL);
@@ -74,6 +101,23 @@ static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
     return err;
 }
 
+/* The gateway knows the repository; it believes this machine's certificate and asks the console about the rest. */
+static struct bdr_err *place_gateway(const struct bdr_sync *s, struct place *out)
+{
+    const struct bdr_job_work *work = s->job->work;
+
+    bdr_os_thrifty();
+    return bdr_sink_gateway(
+        &(struct bdr_gateway_config){.url = work->store.gateway_url,
+                                     .ca_file = bdr_worker_path(s->state, "ca.crt", out->ca),
+                                     .cert_file = bdr_worker_path(s->state, "identity.pem", out->identity),
+                                     .key_file = out->identity,
+                                     .host = work->host,
+                                     .fence = work->fence,
+                                     .bandwidth_bps = &s->job->bandwidth_bps},
+        &out->sink);
+}
+
 struct bdr_err *place_open(const struct bdr_sync *s, struct place *out)
 {
     const struct bdr_job_work *work = s->job->work;
@@ -82,14 +126,16 @@ struct bdr_err *place_open(const struct bdr_sync *s, struct place *out)
     if (!work->has_store)
         BDR_FAIL(BDR_INVAL, 0, "the job does not say where its points go");
     if (work->store.gateway_url && *work->store.gateway_url)
-        BDR_FAIL(BDR_UNSUPPORTED, 0, "this program was built without the gateway's protocol");
+        return place_gateway(s, out);
     if (!work->store.url || !*work->store.url)
         BDR_FAIL(BDR_INVAL, 0, "the job's repository has no address");
-    return place_repo(s, out);
+    BDR_TRY(place_repo(s, out));
+    return bdr_sink_local(out->repo, &out->sink);
 }
 
 void place_close(struct place *p)
 {
+    bdr_sink_free(p->sink);
     bdr_repo_close(p->repo);
     *p = (struct place){0};
 }

@@ -35,6 +35,7 @@ static json_t *sync_result(const struct bdr_backup_result *r)
     result_number(doc, "changed_bytes", r->changed_bytes);
     result_number(doc, "new_bytes", r->new_bytes);
     result_number(doc, "stored_bytes", r->stored_bytes);
+    result_number(doc, "sent_bytes", r->sent_bytes);
     result_number(doc, "unreadable_bytes", r->unreadable_bytes);
     result_number(doc, "audit_misses", r->audit_misses);
     result_number(doc, "passes", r->moment.passes);
@@ -64,13 +65,15 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
     struct bdr_err *err;
 
     BDR_TRY(sync_check(s));
-    bdr_worker_job_step(s->job, "opening the repository");
+    bdr_worker_job_step(s->job, "connecting to where the points go");
     BDR_TRY_FOR(place_open(s, &place), "opening the job's repository");
-    /* The console's lease says who writes: a writer that was ours before its death, or another machine's, is fenced off. */
+    /* The console's lease says who writes: a writer that was ours before its death, or another machine's, is fenced
+     * off. */
     struct bdr_backup_options opt = {.host = work->label,
                                      .host_id = s->host_id,
                                      .boot_mode = s->boot_mode,
-                                     .compress = work->store.compress && *work->store.compress ? work->store.compress : NULL,
+                                     .compress =
+                                         work->store.compress && *work->store.compress ? work->store.compress : NULL,
                                      .pass = work->full ? BDR_PASS_FULL : BDR_PASS_AUTO,
                                      .audit_pct = -1,
                                      .moment = s->moment,
@@ -80,11 +83,12 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
     bdr_worker_job_meter(s->job, sync_meter, &meter);
     bdr_worker_job_step(s->job, s->n == 1 ? "reading 1 disk" : "reading %zu disks", s->n);
     atomic_store(&s->job->disks, (unsigned)s->n);
-    err = bdr_backup_run(place.repo, s->disks, s->n, &opt, &r);
+    err = bdr_backup_to(place.sink, s->disks, s->n, &opt, &r);
     sync_meter(&meter, s->job);
     atomic_store(&s->job->disks, 0);
     bdr_worker_job_meter(s->job, NULL, NULL);
     BDR_TRY(err);
+    atomic_store(&s->job->stored_bytes, r.stored_bytes);
     *out_result = sync_result(&r);
     BDR_NOMEM_IF_NULL(*out_result);
     return NULL;

@@ -19,7 +19,8 @@ static struct bdr_err *enrol_check(const struct bdr_worker_enrol *in, char ca[BD
     if (!in->token || !*in->token)
         BDR_FAIL(BDR_INVAL, 0, "there is no token; copy the install command from the console");
     if (!in->ca)
-        BDR_FAIL(BDR_INVAL, 0, "there is no fingerprint of the console's CA; copy the install command from the console");
+        BDR_FAIL(BDR_INVAL, 0,
+                 "there is no fingerprint of the console's CA; copy the install command from the console");
     BDR_TRY_FOR(bdr_fingerprint_read(in->ca, ca), "the fingerprint of the console's CA");
     err = bdr_worker_identity(in->state, &who);
     if (!err && !in->force)
@@ -35,13 +36,15 @@ static struct bdr_err *enrol_check(const struct bdr_worker_enrol *in, char ca[BD
 static struct bdr_err *enrol_refused(struct bdr_err *err)
 {
     if (err->sys == 401 || err->sys == 403 || err->sys == 404 || err->sys == 409 || err->sys == 410)
-        return bdr_err_recode(err, BDR_AUTH, BDR_AT,
-                              "the console did not take the token: it works once and for a short time; copy the install command "
-                              "from the console again");
+        return bdr_err_recode(
+            err, BDR_AUTH, BDR_AT,
+            "the console did not take the token: it works once and for a short time; copy the install command "
+            "from the console again");
     if (err->code == BDR_NET || err->code == BDR_TIMEOUT)
-        return bdr_err_wrap(err, BDR_AT,
-                            "enrolling; when the console got the request but its answer was lost, the token is used up: "
-                            "copy the install command again");
+        return bdr_err_wrap(
+            err, BDR_AT,
+            "enrolling; when the console got the request but its answer was lost, the token is used up: "
+            "copy the install command again");
     return bdr_err_wrap(err, BDR_AT, "enrolling");
 }
 
@@ -53,7 +56,8 @@ static struct bdr_err *enrol_judge(const struct bdr_enrol_out *got, const char *
     BDR_TRY_FOR(bdr_cert_parse(got->ca, strlen(got->ca), &info), "the CA that the console sent");
     if (strcmp(info.fingerprint, ca) != 0)
         BDR_FAIL(BDR_AUTH, 0, "the CA that the console sent has another fingerprint than the install command says");
-    BDR_TRY_FOR(bdr_cert_parse(got->certificate, strlen(got->certificate), &info), "the certificate that the console sent");
+    BDR_TRY_FOR(bdr_cert_parse(got->certificate, strlen(got->certificate), &info),
+                "the certificate that the console sent");
     if (strcmp(info.machine, got->machine) != 0)
         BDR_FAIL(BDR_INVAL, 0, "the console sent a certificate of another machine");
     *out_expires = info.not_after_ms;
@@ -78,11 +82,10 @@ struct bdr_err *bdr_worker_enrol(const struct bdr_worker_enrol *in)
     BDR_TRY(bdr_arena_new(&arena));
     BDR_TRY(bdr_os_mkdirs(in->state));
     BDR_TRY(state_new_key(name, &key, &csr));
-    BDR_TRY(bdr_http_client_new(&(struct bdr_http_client_config){.base = in->console,
-                                                                 .ca_fingerprint = in->ca,
-                                                                 .answer_ms = ENROL_ANSWER_MS,
-                                                                 .tries = 2},
-                                &client));
+    BDR_TRY(bdr_http_client_new(
+        &(struct bdr_http_client_config){
+            .base = in->console, .ca_fingerprint = in->ca, .answer_ms = ENROL_ANSWER_MS, .tries = 2},
+        &client));
     struct bdr_enrol_in ask = {.token = in->token,
                                .kind = in->kind,
                                .name = name,
@@ -118,7 +121,8 @@ static bool standing_marked(const char *state)
     return !access(bdr_worker_path(state, WORKER_MARKER, path), F_OK);
 }
 
-struct bdr_err *bdr_worker_standing(const char *state, const char *version, enum bdr_worker_standing *out, char *why, size_t n)
+struct bdr_err *bdr_worker_standing(const char *state, const char *version, enum bdr_worker_standing *out, char *why,
+                                    size_t n)
 {
     BDR_AUTO(http_client) struct bdr_http_client *client = NULL;
     BDR_AUTO(arena) struct bdr_arena *arena = NULL;
@@ -145,7 +149,9 @@ struct bdr_err *bdr_worker_standing(const char *state, const char *version, enum
     err = bdr_http_json(client, &call, arena, &got);
     if (!err) {
         *out = got.registered ? BDR_STANDING_REGISTERED : BDR_STANDING_DEREGISTERED;
-        snprintf(why, n, got.registered ? "%s says that this machine is registered" : "%s says that this machine was deregistered",
+        snprintf(why, n,
+                 got.registered ? "%s says that this machine is registered"
+                                : "%s says that this machine was deregistered",
                  who.console);
         return NULL;
     }
@@ -154,8 +160,10 @@ struct bdr_err *bdr_worker_standing(const char *state, const char *version, enum
         snprintf(why, n, "%s does not know this machine any more", who.console);
     } else {
         *out = standing_marked(state) ? BDR_STANDING_MARKED : BDR_STANDING_UNKNOWN;
-        snprintf(why, n, standing_marked(state) ? "the console said before that this machine was deregistered; it can't be reached now (%s)"
-                                                : "the console can't be asked: %s",
+        snprintf(why, n,
+                 standing_marked(state)
+                     ? "the console said before that this machine was deregistered; it can't be reached now (%s)"
+                     : "the console can't be asked: %s",
                  bdr_err_text(err, text, sizeof(text)));
     }
     bdr_err_drop(err, "told in words");

@@ -52,7 +52,8 @@ void bdr_worker_job_meter(struct bdr_worker_job *pub, void (*fn)(void *ctx, stru
 static void job_lose(struct job *j, const char *why)
 {
     if (!atomic_exchange(&j->lost, true))
-        BDR_LOG(WARN, "worker.job-lost", F_U64("job", j->pub.work->id), F_U64("fence", j->pub.work->fence), F_STR("why", why));
+        BDR_LOG(WARN, "worker.job-lost", F_U64("job", j->pub.work->id), F_U64("fence", j->pub.work->fence),
+                F_STR("why", why));
     bdr_cancel_set(&j->pub.cancel);
 }
 
@@ -60,8 +61,8 @@ static void job_lose(struct job *j, const char *why)
 
 static bool job_gone(const struct bdr_err *err)
 {
-    return err->code == BDR_FENCED || err->code == BDR_STALE || err->code == BDR_NOTFOUND || err->code == BDR_CONFLICT ||
-           err->sys == 412;
+    return err->code == BDR_FENCED || err->code == BDR_STALE || err->code == BDR_NOTFOUND ||
+           err->code == BDR_CONFLICT || err->sys == 412;
 }
 
 static struct bdr_err *beat_send(struct job *j, struct bdr_arena *arena, struct bdr_job_beat_out *got)
@@ -155,7 +156,8 @@ static void lease_keep(struct job *j)
             worker_wait(j->w, UINT64_MAX, &j->over, NULL);
             return;
         }
-        next = failures ? now + worker_backoff(j->w->backoff_ms, failures - 1, lease_ms / 6 + 1) : now + worker_jitter(lease_ms / 3);
+        next = failures ? now + worker_backoff(j->w->backoff_ms, failures - 1, lease_ms / 6 + 1)
+                        : now + worker_jitter(lease_ms / 3);
         worker_wait(j->w, BDR_MIN(next, end), &j->over, &j->hurry);
         if (atomic_load(&j->over))
             return;
@@ -182,13 +184,15 @@ static const struct bdr_worker_kind *kind_find(const struct bdr_worker_config *c
 
 static int job_how(const struct job *j, const struct bdr_err *err)
 {
-    bool asked = atomic_load(&j->wanted) != BDR_JOB_GO_ON || bdr_cancelled(j->w->cfg->cancel) || bdr_cancelled(&j->pub.cancel);
+    bool asked =
+        atomic_load(&j->wanted) != BDR_JOB_GO_ON || bdr_cancelled(j->w->cfg->cancel) || bdr_cancelled(&j->pub.cancel);
 
     if (!err)
         return BDR_HOW_FINISH;
     if (err->code == BDR_CANCELLED && asked)
         return BDR_HOW_STOPPED;
-    return bdr_code_retryable(err->code) || err->code == BDR_STALE || err->code == BDR_CANCELLED ? BDR_HOW_RETRY : BDR_HOW_FAIL;
+    return bdr_code_retryable(err->code) || err->code == BDR_STALE || err->code == BDR_CANCELLED ? BDR_HOW_RETRY
+                                                                                                 : BDR_HOW_FAIL;
 }
 
 /* What came of it, kept until the console has answered. */
@@ -209,7 +213,8 @@ static void job_note(struct job *j, struct bdr_err *err, json_t *result)
         end.error_text = bdr_err_text(err, text, sizeof(text));
     }
     BDR_LOG(INFO, "worker.job-over", F_U64("job", j->pub.work->id), F_STR("kind", j->pub.work->kind),
-            F_STR("how", bdr_job_hows[end.how].name), F_U64("ms", bdr_clock_mono_ms() - j->begun_ms), F_STR("error", err ? text : ""));
+            F_STR("how", bdr_job_hows[end.how].name), F_U64("ms", bdr_clock_mono_ms() - j->begun_ms),
+            F_STR("error", err ? text : ""));
     struct bdr_err *bad = note_end(j->w->cfg->state, j->pub.work->id, &end);
 
     if (bad)
@@ -263,7 +268,8 @@ static void job_clear(struct job *j)
     *j = (struct job){0};
 }
 
-struct bdr_err *job_start(struct worker *w, struct bdr_arena *given, const struct bdr_claim_out *claim, uint64_t asked_ms)
+struct bdr_err *job_start(struct worker *w, struct bdr_arena *given, const struct bdr_claim_out *claim,
+                          uint64_t asked_ms)
 {
     BDR_AUTO(arena) struct bdr_arena *arena = given;
     struct job *j = NULL;

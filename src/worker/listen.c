@@ -55,7 +55,8 @@ struct bdr_err *worker_listen(void *ctx, unsigned index)
         struct bdr_err *err;
 
         ear.heard = false;
-        err = bdr_http_listen(line->client, "/v1/machine/events", ear.last[0] ? ear.last : NULL, ear_event, &ear, &w->stop);
+        err = bdr_http_listen(line->client, "/v1/machine/events", ear.last[0] ? ear.last : NULL, ear_event, &ear,
+                              &w->stop);
         worker_line_drop(w, line);
         failures = ear.heard ? 0 : failures + 1;
         if (err && bdr_log_wanted(BDR_LOG_DEBUG) && !bdr_cancelled(&w->stop))

@@ -69,7 +69,8 @@ static struct bdr_err *note_read(struct worker *w, uint64_t id,
     return fn(w, id, &end);
 }
 
-struct bdr_err *notes_each(struct worker *w, struct bdr_err *(*fn)(struct worker *w, uint64_t id, struct bdr_job_end_in *end))
+struct bdr_err *notes_each(struct worker *w,
+                           struct bdr_err *(*fn)(struct worker *w, uint64_t id, struct bdr_job_end_in *end))
 {
     uint64_t ids[WORKER_JOBS_MAX];
     struct dirent *e;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prog.c - the commands that all programs of machines have alike. */
-#include "bdr/worker_prog.h"
 #include "bdr/bytes.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/service.h"
+#include "bdr/worker_prog.h"
 #include "worker_i.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +21,22 @@ struct prog_option {
     const char *name, *value, *help; /* value NULL: a switch */
     size_t offset;
 };
-#define PROG_TEXT(name_, member_, value_, help_) {name_, value_, help_, offsetof(struct bdr_prog_options, member_)}
-#define PROG_FLAG(name_, member_, help_)         {name_, NULL, help_, offsetof(struct bdr_prog_options, member_)}
+#define PROG_TEXT(name_, member_, value_, help_)                                                                       \
+    {                                                                                                                  \
+        name_, value_, help_, offsetof(struct bdr_prog_options, member_)                                               \
+    }
+#define PROG_FLAG(name_, member_, help_)                                                                               \
+    {                                                                                                                  \
+        name_, NULL, help_, offsetof(struct bdr_prog_options, member_)                                                 \
+    }
 
 static const struct prog_option prog_options[] = {
     PROG_TEXT("state", state, "DIR", "Folder with what this machine knows of itself."),
     PROG_TEXT("user", user, "NAME", "The user that talks to the console, without any right to disks."),
     PROG_TEXT("console", console, "URL", "enrol: the console, https://console.example:10443."),
     PROG_TEXT("ca", ca, "SHA256:..", "enrol: fingerprint of the console's CA."),
-    PROG_TEXT("token-file", token_file, "FILE", "enrol: holds the one-time token; - is standard input. Else BDR_TOKEN in the environment."),
+    PROG_TEXT("token-file", token_file, "FILE",
+              "enrol: holds the one-time token; - is standard input. Else BDR_TOKEN in the environment."),
     PROG_TEXT("name", name, "NAME", "enrol: the name people see. Default: the host name."),
     PROG_TEXT("url", url, "URL", "enrol, gateways: where sources reach it."),
     PROG_TEXT("scripts", scripts, "DIR", "run: folder of pre-freeze and post-freeze."),
@@ -79,7 +86,8 @@ static void prog_help(const struct bdr_prog *prog)
     for (size_t i = 0; i < BDR_COUNT(prog_options); i++) {
         char head[40];
 
-        snprintf(head, sizeof(head), "--%s %s", prog_options[i].name, prog_options[i].value ? prog_options[i].value : "");
+        snprintf(head, sizeof(head), "--%s %s", prog_options[i].name,
+                 prog_options[i].value ? prog_options[i].value : "");
         printf("  %-22s %s\n", head, prog_options[i].help);
     }
     printf("\nDefault of --state: %s\n", prog->state);
@@ -137,15 +145,31 @@ static struct bdr_err *prog_token(const struct bdr_prog_options *opt, char out[P
     return NULL;
 }
 
-static struct bdr_err *prog_enrol(const struct bdr_prog *prog, const struct bdr_prog_options *opt, struct bdr_cancel *cancel)
+/* All but `run` are done as the user whose the state folder is. */
+static struct bdr_err *prog_become(const struct bdr_prog_options *opt)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+
+    if (!opt->user || geteuid())
+        return NULL;
+    BDR_TRY(bdr_os_user(opt->user, &uid, &gid));
+    BDR_TRY(bdr_os_mkdirs(opt->state));
+    if (chown(opt->state, uid, gid))
+        BDR_FAIL_ERRNO("giving %s to %s", opt->state, opt->user);
+    return bdr_os_become(uid, gid);
+}
+
+static struct bdr_err *prog_enrol(const struct bdr_prog *prog, const struct bdr_prog_options *opt,
+                                  struct bdr_cancel *cancel)
 {
     char token[PROG_TOKEN_MAX] = "", os[256], identity[33] = "";
     struct bdr_worker_identity who;
-    struct bdr_err *err;
+    struct bdr_err *err = bdr_os_machine_id("machine", identity);
 
-    BDR_TRY(prog_token(opt, token));
-    err = bdr_os_machine_id("machine", identity);
     bdr_err_drop(err, "the console knows it by its name then");
+    BDR_TRY(prog_become(opt)); /* root may have made the id just now */
+    BDR_TRY(prog_token(opt, token));
     err = bdr_worker_enrol(&(struct bdr_worker_enrol){.state = opt->state,
                                                       .console = opt->console,
                                                       .ca = opt->ca,
@@ -196,8 +220,8 @@ static struct bdr_err *prog_status(const struct bdr_prog_options *opt)
         printf("%s\n", out);
         return NULL;
     }
-    printf("Console      %s\nMachine      %s\nRunning      %s\nConnection   %s\n", who.console, who.machine, runs ? "yes" : "no",
-           json_string_value(json_object_get(doc, "state")));
+    printf("Console      %s\nMachine      %s\nRunning      %s\nConnection   %s\n", who.console, who.machine,
+           runs ? "yes" : "no", json_string_value(json_object_get(doc, "state")));
     if ((text = json_string_value(json_object_get(doc, "last_beat"))) != NULL)
         printf("Last beat    %s\n", text);
     if ((text = json_string_value(json_object_get(doc, "error"))) != NULL)
@@ -246,21 +270,6 @@ static void prog_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* All but `run` are done as the user whose the state folder is. */
-static struct bdr_err *prog_become(const struct bdr_prog_options *opt)
-{
-    uid_t uid = 0;
-    gid_t gid = 0;
-
-    if (!opt->user || geteuid())
-        return NULL;
-    BDR_TRY(bdr_os_user(opt->user, &uid, &gid));
-    BDR_TRY(bdr_os_mkdirs(opt->state));
-    if (chown(opt->state, uid, gid))
-        BDR_FAIL_ERRNO("giving %s to %s", opt->state, opt->user);
-    return bdr_os_become(uid, gid);
-}
-
 static struct bdr_err *prog_do(const struct bdr_prog *prog, const char *command, const struct bdr_prog_options *opt)
 {
     struct bdr_err *err = NULL;
@@ -269,7 +278,7 @@ static struct bdr_err *prog_do(const struct bdr_prog *prog, const char *command,
         prog_signals();
         return prog->run(opt, &prog_cancel);
     }
-    if (!strcmp(command, "enrol") || !strcmp(command, "status") || !strcmp(command, "unenrol-check"))
+    if (!strcmp(command, "status") || !strcmp(command, "unenrol-check"))
         BDR_TRY(prog_become(opt));
     if (!strcmp(command, "enrol"))
         return prog_enrol(prog, opt, &prog_cancel);

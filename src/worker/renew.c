@@ -27,7 +27,8 @@ struct bdr_err *worker_renew(struct worker *w)
                                                     .out_shape = &bdr_renew_out_shape},
                             arena, &got),
                 "renewing the certificate");
-    BDR_TRY_FOR(bdr_cert_parse(got.certificate, strlen(got.certificate), &next), "the certificate that the console sent");
+    BDR_TRY_FOR(bdr_cert_parse(got.certificate, strlen(got.certificate), &next),
+                "the certificate that the console sent");
     if (strcmp(next.machine, w->who.machine) != 0 || next.not_after_ms <= now.not_after_ms)
         BDR_FAIL(BDR_INVAL, 0, "the console sent a certificate that is not ours, or no longer good than the old one");
     BDR_TRY(state_save_identity(w->cfg->state, key, got.certificate));

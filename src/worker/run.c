@@ -140,7 +140,10 @@ static void run_link(struct worker *w, enum worker_link link, const struct bdr_e
     if (link == LINK_UP)
         BDR_LOG(INFO, "worker.console-reached", F_STR("console", w->who.console), F_STR("machine", w->who.machine));
     else
-        BDR_LOG(WARN, link == LINK_AWAY ? "worker.console-away" : link == LINK_REVOKED ? "worker.revoked" : "worker.refused",
+        BDR_LOG(WARN,
+                link == LINK_AWAY      ? "worker.console-away"
+                : link == LINK_REVOKED ? "worker.revoked"
+                                       : "worker.refused",
                 F_STR("console", w->who.console), F_ERR(err));
     worker_poke(w, POKE_STATUS);
 }
@@ -168,7 +171,8 @@ static uint32_t run_cpu_pct(struct worker *w)
     uint64_t now = bdr_clock_mono_ms(), used, pct;
 
     getrusage(RUSAGE_SELF, &u);
-    used = (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 + (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+    used = (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
     pct = w->cpu_at_ms && now > w->cpu_at_ms ? (used - w->cpu_ms) * 100 / (now - w->cpu_at_ms) : 0;
     w->cpu_ms = used;
     w->cpu_at_ms = now;
@@ -215,28 +219,32 @@ static struct bdr_err *run_send_inventory(struct worker *w)
     return err;
 }
 
+/* The console does not want this machine any more: that lets the program be uninstalled when the console is away. */
+static void run_mark(struct worker *w)
+{
+    char path[512];
+    struct bdr_err *err;
+
+    if (!access(bdr_worker_path(w->cfg->state, WORKER_MARKER, path), F_OK))
+        return;
+    err = bdr_os_replace_file(path, "", 0, 0644, false);
+    BDR_LOG(WARN, "worker.deregistered", F_STR("console", w->who.console));
+    bdr_err_drop(err, "the uninstaller asks the console, too");
+    worker_poke(w, POKE_STATUS);
+}
+
 static void run_registered(struct worker *w, bool registered)
 {
     char path[512];
-    bool before;
 
     pthread_mutex_lock(&w->lock);
-    before = w->registered;
     w->registered = registered;
     pthread_mutex_unlock(&w->lock);
-    bdr_worker_path(w->cfg->state, WORKER_MARKER, path);
     if (!registered) {
         jobs_cancel(w, false, "deregistered");
-        if (before || access(path, F_OK)) {
-            struct bdr_err *err = bdr_os_replace_file(path, "", 0, 0644, false);
-
-            BDR_LOG(WARN, "worker.deregistered", F_STR("console", w->who.console));
-            bdr_err_drop(err, "the uninstaller asks the console, too");
-            worker_poke(w, POKE_STATUS);
-        }
-    } else if (!before) {
+        run_mark(w);
+    } else if (!unlink(bdr_worker_path(w->cfg->state, WORKER_MARKER, path))) {
         BDR_LOG(INFO, "worker.registered", F_STR("console", w->who.console));
-        unlink(path);
         worker_poke(w, POKE_STATUS);
     }
 }
@@ -288,11 +296,13 @@ static void run_beat_failed(struct worker *w, struct bdr_err *err)
 
     if (worker_revoked(err)) {
         jobs_cancel(w, true, "this machine's certificate was revoked");
+        run_mark(w); /* the one console we trust said it; deregistering a host does it, too */
         run_link(w, LINK_REVOKED, err);
         w->next_beat_ms = now + worker_jitter(w->slow_ms);
     } else {
         run_link(w, err->sys >= 400 && err->sys < 500 && err->code != BDR_THROTTLED ? LINK_REFUSED : LINK_AWAY, err);
-        w->next_beat_ms = now + worker_backoff(w->backoff_ms, w->failures, BDR_MAX(w->backoff_ms, (uint64_t)RUN_BACKOFF_MAX));
+        w->next_beat_ms =
+            now + worker_backoff(w->backoff_ms, w->failures, BDR_MAX(w->backoff_ms, (uint64_t)RUN_BACKOFF_MAX));
     }
     w->failures++;
     bdr_err_drop(err, "told, and tried again");
@@ -360,8 +370,8 @@ static void run_claims(struct worker *w)
 {
     bool more = true;
 
-    while (more && jobs_reap(w) < w->cfg->jobs_max && w->registered && w->link == LINK_UP && !bdr_cancelled(w->cfg->cancel) &&
-           !(w->cfg->drain && atomic_load(w->cfg->drain))) {
+    while (more && jobs_reap(w) < w->cfg->jobs_max && w->registered && w->link == LINK_UP &&
+           !bdr_cancelled(w->cfg->cancel) && !(w->cfg->drain && atomic_load(w->cfg->drain))) {
         struct bdr_err *err = run_claim(w, &more);
 
         if (!err)
@@ -415,7 +425,8 @@ static void run_ends(struct worker *w)
     if (!w->end_failures)
         BDR_LOG(WARN, "worker.end-untold", F_ERR(err));
     bdr_err_drop(err, "repeated until it is answered");
-    w->next_end_ms = bdr_clock_mono_ms() + worker_backoff(w->backoff_ms, w->end_failures++, BDR_MAX(w->backoff_ms, (uint64_t)RUN_BACKOFF_MAX));
+    w->next_end_ms = bdr_clock_mono_ms() + worker_backoff(w->backoff_ms, w->end_failures++,
+                                                          BDR_MAX(w->backoff_ms, (uint64_t)RUN_BACKOFF_MAX));
 }
 
 /* ---- the loop ---- */

@@ -56,7 +56,8 @@ struct bdr_err *state_save_identity(const char *state, const struct bdr_key *key
     BDR_TRY(bdr_key_save(key, fresh));
     err = bdr_os_read_file(fresh, BDR_CERT_BYTES_MAX, &pem, &len);
     if (!err) {
-        bdr_buf_printf(&both, "%s%s", certificate, certificate[0] && certificate[strlen(certificate) - 1] == '\n' ? "" : "\n");
+        bdr_buf_printf(&both, "%s%s", certificate,
+                       certificate[0] && certificate[strlen(certificate) - 1] == '\n' ? "" : "\n");
         bdr_buf_put(&both, pem, len);
         err = bdr_buf_check(&both);
     }

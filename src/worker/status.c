@@ -34,9 +34,9 @@ void status_write(struct worker *w)
     char path[512];
 
     pthread_mutex_lock(&w->lock);
-    doc = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:s?,s:i}", "version", w->cfg->version, "console", w->who.console, "machine",
-                    w->who.machine, "host", (json_int_t)w->who.host, "state", link_names[w->link], "registered",
-                    w->registered, "error", w->said[0] ? w->said : NULL, "pid", (int)getpid());
+    doc = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:s?,s:i}", "version", w->cfg->version, "console", w->who.console,
+                    "machine", w->who.machine, "host", (json_int_t)w->who.host, "state", link_names[w->link],
+                    "registered", w->registered, "error", w->said[0] ? w->said : NULL, "pid", (int)getpid());
     text_time(doc, "since", w->link_since_ms);
     text_time(doc, "last_beat", w->last_beat_ms);
     text_time(doc, "certificate_until", w->who.expires_ms);

@@ -3,8 +3,8 @@
  * worker_i.h - what the files of the worker know of each other.
  *
  * run.c is the main loop: beats, claims, ends. job.c is one job: its thread and the thread that holds its lease.
- * listen.c hears events. notes.c remembers jobs over a restart. status.c says how it goes. state.c, enrol.c: who we are.
- * Threads: `lock` guards what is written below it; it is held for copying only.
+ * listen.c hears events. notes.c remembers jobs over a restart. status.c says how it goes. state.c, enrol.c: who we
+ * are. Threads: `lock` guards what is written below it; it is held for copying only.
  */
 #pragma once
 #include "bdr/http_client.h"
@@ -13,19 +13,19 @@
 #include "bdr/worker.h"
 #include <pthread.h>
 
-#define WORKER_IDENTITY  "identity.pem"    /* certificate and key, one file: they are replaced together */
+#define WORKER_IDENTITY  "identity.pem" /* certificate and key, one file: they are replaced together */
 #define WORKER_CA        "ca.crt"
-#define WORKER_ENROLMENT "enrolment.json"  /* written last: with it the machine is enrolled */
+#define WORKER_ENROLMENT "enrolment.json" /* written last: with it the machine is enrolled */
 #define WORKER_STATUS    "status.json"
-#define WORKER_MARKER    "deregistered"    /* the console said that it may go */
+#define WORKER_MARKER    "deregistered" /* the console said that it may go */
 #define WORKER_NOTES     "jobs"
 
-#define WORKER_JOBS_MAX     256u
-#define WORKER_ANSWER_MS    20000u
-#define WORKER_BACKOFF_MS   1000u
-#define WORKER_SLOW_MS      300000u /* revoked: once in five minutes */
-#define WORKER_SLEPT_MS     5000u   /* the machine was suspended at least that long */
-#define WORKER_GOODBYE_MS   5000u   /* for telling ends when it stops */
+#define WORKER_JOBS_MAX   256u
+#define WORKER_ANSWER_MS  20000u
+#define WORKER_BACKOFF_MS 1000u
+#define WORKER_SLOW_MS    300000u /* revoked: once in five minutes */
+#define WORKER_SLEPT_MS   5000u   /* the machine was suspended at least that long */
+#define WORKER_GOODBYE_MS 5000u   /* for telling ends when it stops */
 
 /* ---- state.c ---- */
 bdr_ret state_save_identity(const char *state, const struct bdr_key *key, const char *certificate);
@@ -54,14 +54,14 @@ struct job { /* a slot */
     struct bdr_pool *pool; /* two threads: the job, its lease */
     bool used;
     uint64_t begun_ms;
-    atomic_bool over;     /* the job's thread has ended */
-    atomic_bool lost;     /* the lease is gone: say nothing more of it */
-    atomic_bool hurry;    /* beat now */
-    atomic_int wanted;    /* enum bdr_job_wanted */
+    atomic_bool over;  /* the job's thread has ended */
+    atomic_bool lost;  /* the lease is gone: say nothing more of it */
+    atomic_bool hurry; /* beat now */
+    atomic_int wanted; /* enum bdr_job_wanted */
     atomic_uint_fast64_t lease_end_ms;
     pthread_mutex_t lock; /* guards what follows */
     char step[200];
-    char *checkpoint;     /* owned; NULL: as before */
+    char *checkpoint; /* owned; NULL: as before */
     void (*meter)(void *ctx, struct bdr_worker_job *job);
     void *meter_ctx;
 };
@@ -69,25 +69,25 @@ struct job { /* a slot */
 struct worker {
     const struct bdr_worker_config *cfg;
     struct bdr_worker_identity who;
-    struct bdr_cancel stop;   /* of the listener and of calls that are under way when it ends */
+    struct bdr_cancel stop; /* of the listener and of calls that are under way when it ends */
     uint64_t backoff_ms, slow_ms;
     uint32_t beat_ms, answer_ms;
     char boot[40];
-    pthread_mutex_t lock;     /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
     unsigned pokes;
     struct worker_line *line;
-    struct job *jobs;         /* cfg->jobs_max of them */
+    struct job *jobs; /* cfg->jobs_max of them */
     enum worker_link link;
     bool registered;
     int64_t link_since_ms, last_beat_ms; /* wall */
-    char said[512];           /* the last error at the console; "" when none */
+    char said[512];                      /* the last error at the console; "" when none */
     /* The main thread's alone. */
-    char print[65];           /* of the inventory that would be sent */
-    char *inventory;          /* owned: its JSON */
+    char print[65];  /* of the inventory that would be sent */
+    char *inventory; /* owned: its JSON */
     uint64_t next_beat_ms, next_end_ms, next_claim_ms, status_ms;
     unsigned failures, end_failures;
-    uint64_t slept_ns;        /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC */
+    uint64_t slept_ns; /* CLOCK_BOOTTIME minus CLOCK_MONOTONIC */
     uint64_t cpu_ms, cpu_at_ms;
 };
 

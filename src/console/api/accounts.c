@@ -63,19 +63,19 @@ static const struct bdr_choice langs[] = {
     {.name = NULL},
 };
 static const char *const lang_texts[] = {"", "en", "zh"};
-#define TITLE                                                                                                          \
-    {                                                                                                                  \
-        BDR_FIELD(struct user_in, title), .type = BDR_T_TEXT, .len_max = 127, .help = "Full name.", .help_zh = "姓名"  \
+#define TITLE                                                                                                           \
+    {                                                                                                                   \
+        BDR_FIELD(struct user_in, title), .type = BDR_T_TEXT, .len_max = 127, .help = "Full name.", .help_zh = "姓名" \
     }
 #define MAIL                                                                                                           \
     {                                                                                                                  \
         BDR_FIELD(struct user_in, mail), .type = BDR_T_TEXT, .len_max = 254, .help = "Mail address.",                  \
-                                         .help_zh = "邮箱"                                                             \
+                                         .help_zh = "邮箱"                                                           \
     }
 #define LANG                                                                                                           \
     {                                                                                                                  \
         BDR_FIELD_HAS(struct user_in, lang), .type = BDR_T_ENUM, .choices = langs, .def = "auto", .help = "Language.", \
-                                             .help_zh = "语言"                                                         \
+                                             .help_zh = "语言"                                                       \
     }
 static const struct bdr_shape_field new_fields[] = {
     {BDR_FIELD(struct user_in, name), .type = BDR_T_TEXT, .flags = BDR_F_REQUIRED, .len_min = 1, .len_max = 63,
@@ -227,15 +227,16 @@ static struct bdr_err *change_do(struct bdr_tx *tx, void *ctx)
     role = in->has_role ? role_text(in->role) : was->role;
     disabled = in->has_disabled ? in->disabled : was->disabled;
     BDR_TRY(last_admin(tx, was, !disabled && !strcmp(role, "admin")));
-    BDR_TRY(bdr_q_account_update(tx,
-                                 &(struct bdr_in_account_update){.id = c->id,
-                                                                 .title = in->title ? in->title : was->title,
-                                                                 .mail = in->mail ? in->mail : was->mail,
-                                                                 .lang = in->has_lang ? lang_texts[in->lang] : was->lang,
-                                                                 .role = role,
-                                                                 .disabled = disabled,
-                                                                 .now_ms = c->now_ms},
-                                 &changed));
+    BDR_TRY(
+        bdr_q_account_update(tx,
+                             &(struct bdr_in_account_update){.id = c->id,
+                                                             .title = in->title ? in->title : was->title,
+                                                             .mail = in->mail ? in->mail : was->mail,
+                                                             .lang = in->has_lang ? lang_texts[in->lang] : was->lang,
+                                                             .role = role,
+                                                             .disabled = disabled,
+                                                             .now_ms = c->now_ms},
+                             &changed));
     if (disabled || strcmp(role, was->role) != 0)
         BDR_TRY(bdr_q_session_delete_all(tx, c->id, &changed));
     return audited(tx, c, "user.update");
@@ -393,10 +394,10 @@ static struct bdr_err *list(struct bdr_req *req, const void *in, void *answer)
     (void)in;
     BDR_NOMEM_IF_NULL(like);
     BDR_TRY(bdr_tx_begin(api_console(req)->db, BDR_TX_READ, &tx));
-    BDR_TRY(bdr_q_account_view(
-        tx,
-        &(struct bdr_in_account_view){like, f->has_role ? role_text(f->role) : "", api_cursor(req, 0), (int64_t)limit + 1},
-        &row, &n));
+    BDR_TRY(bdr_q_account_view(tx,
+                               &(struct bdr_in_account_view){like, f->has_role ? role_text(f->role) : "",
+                                                             api_cursor(req, 0), (int64_t)limit + 1},
+                               &row, &n));
     BDR_TRY(people_keep(req, row));
     item = bdr_arena_alloc(bdr_req_arena(req), BDR_MAX(n, (size_t)1) * sizeof(*item));
     BDR_NOMEM_IF_NULL(item);
@@ -407,24 +408,71 @@ static struct bdr_err *list(struct bdr_req *req, const void *in, void *answer)
 }
 
 static const struct bdr_route rows[] = {
-    {.method = BDR_GET, .path = "/v1/users", .perm = "user:admin", .flags = BDR_R_LIST, .query = &filter_shape,
-     .out = &user_shape, .run = list, .cli = "user list", .help = "The users of this console.", .help_zh = "用户列表"},
-    {.method = BDR_POST, .path = "/v1/users", .perm = "user:admin", .in = &new_shape, .out = &user_shape, .status = 201,
-     .run = add, .cli = "user add", .help = "One more user; chooses a password of their own at the first login.",
+    {.method = BDR_GET,
+     .path = "/v1/users",
+     .perm = "user:admin",
+     .flags = BDR_R_LIST,
+     .query = &filter_shape,
+     .out = &user_shape,
+     .run = list,
+     .cli = "user list",
+     .help = "The users of this console.",
+     .help_zh = "用户列表"},
+    {.method = BDR_POST,
+     .path = "/v1/users",
+     .perm = "user:admin",
+     .in = &new_shape,
+     .out = &user_shape,
+     .status = 201,
+     .run = add,
+     .cli = "user add",
+     .help = "One more user; chooses a password of their own at the first login.",
      .help_zh = "添加用户"},
-    {.method = BDR_GET, .path = "/v1/users/{id:u64}", .perm = "user:admin", .out = &user_shape, .run = show,
-     .cli = "user show", .help = "One user.", .help_zh = "用户详情"},
-    {.method = BDR_PATCH, .path = "/v1/users/{id:u64}", .perm = "user:admin", .in = &change_shape, .out = &user_shape,
-     .run = change, .cli = "user set", .help = "Change a user; a new role or being disabled ends their sessions.",
+    {.method = BDR_GET,
+     .path = "/v1/users/{id:u64}",
+     .perm = "user:admin",
+     .out = &user_shape,
+     .run = show,
+     .cli = "user show",
+     .help = "One user.",
+     .help_zh = "用户详情"},
+    {.method = BDR_PATCH,
+     .path = "/v1/users/{id:u64}",
+     .perm = "user:admin",
+     .in = &change_shape,
+     .out = &user_shape,
+     .run = change,
+     .cli = "user set",
+     .help = "Change a user; a new role or being disabled ends their sessions.",
      .help_zh = "修改用户"},
-    {.method = BDR_DELETE, .path = "/v1/users/{id:u64}", .perm = "user:admin", .run = remove_one, .cli = "user remove",
-     .help = "Remove a user, with their sessions and tokens.", .help_zh = "删除用户"},
-    {.method = BDR_POST, .path = "/v1/users/{id:u64}/password", .perm = "user:admin", .in = &password_shape,
-     .out = &user_shape, .run = reset, .help = "A new password for somebody who forgot theirs; unlocks the account.",
+    {.method = BDR_DELETE,
+     .path = "/v1/users/{id:u64}",
+     .perm = "user:admin",
+     .run = remove_one,
+     .cli = "user remove",
+     .help = "Remove a user, with their sessions and tokens.",
+     .help_zh = "删除用户"},
+    {.method = BDR_POST,
+     .path = "/v1/users/{id:u64}/password",
+     .perm = "user:admin",
+     .in = &password_shape,
+     .out = &user_shape,
+     .run = reset,
+     .help = "A new password for somebody who forgot theirs; unlocks the account.",
      .help_zh = "重置密码"},
-    {.method = BDR_POST, .path = "/v1/users/{id:u64}/unlock", .perm = "user:admin", .out = &user_shape, .run = unlock,
-     .cli = "user unlock", .help = "Forget the wrong passwords.", .help_zh = "解锁用户"},
-    {.method = BDR_DELETE, .path = "/v1/users/{id:u64}/totp", .perm = "user:admin", .run = totp_off,
-     .help = "Turn the second step off, for a lost phone.", .help_zh = "关闭两步验证"},
+    {.method = BDR_POST,
+     .path = "/v1/users/{id:u64}/unlock",
+     .perm = "user:admin",
+     .out = &user_shape,
+     .run = unlock,
+     .cli = "user unlock",
+     .help = "Forget the wrong passwords.",
+     .help_zh = "解锁用户"},
+    {.method = BDR_DELETE,
+     .path = "/v1/users/{id:u64}/totp",
+     .perm = "user:admin",
+     .run = totp_off,
+     .help = "Turn the second step off, for a lost phone.",
+     .help_zh = "关闭两步验证"},
 };
 const struct bdr_route_table api_accounts_table = BDR_ROUTES("user", rows);

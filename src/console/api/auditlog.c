@@ -167,11 +167,24 @@ static struct bdr_err *verify(struct bdr_req *req, const void *in, void *answer)
 }
 
 static const struct bdr_route rows[] = {
-    {.method = BDR_GET, .path = "/v1/audit", .perm = "audit:admin", .flags = BDR_R_LIST, .query = &filter_shape,
-     .out = &audit_shape, .run = list, .cli = "audit list", .help = "Who changed what, newest first.",
+    {.method = BDR_GET,
+     .path = "/v1/audit",
+     .perm = "audit:admin",
+     .flags = BDR_R_LIST,
+     .query = &filter_shape,
+     .out = &audit_shape,
+     .run = list,
+     .cli = "audit list",
+     .help = "Who changed what, newest first.",
      .help_zh = "审计日志"},
-    {.method = BDR_GET, .path = "/v1/audit/verify", .perm = "audit:admin", .query = &verify_in_shape,
-     .out = &verified_shape, .run = verify, .cli = "audit verify", .help = "Was the audit log edited?",
+    {.method = BDR_GET,
+     .path = "/v1/audit/verify",
+     .perm = "audit:admin",
+     .query = &verify_in_shape,
+     .out = &verified_shape,
+     .run = verify,
+     .cli = "audit verify",
+     .help = "Was the audit log edited?",
      .help_zh = "校验审计日志"},
 };
 const struct bdr_route_table api_audit_table = BDR_ROUTES("audit", rows);

@@ -108,7 +108,9 @@ static struct bdr_err *channel_fill(struct bdr_req *req, struct bdr_tx *tx, cons
                             .url = ch.params.url,
                             .ca = ch.params.ca,
                             .sealed = ch.secret.data != NULL,
-                            .state = row->error_ms > row->ok_ms ? "failed" : row->ok_ms ? "ok" : "new",
+                            .state = row->error_ms > row->ok_ms ? "failed"
+                                     : row->ok_ms               ? "ok"
+                                                                : "new",
                             .error = api_text(req, row->error_text),
                             .last_ok = row->ok_ms,
                             .has_last_ok = row->ok_ms != 0,
@@ -423,7 +425,8 @@ static const struct bdr_shape_field test_fields[] = {
     {BDR_FIELD(struct test_out, took), .type = BDR_T_DURATION, .help = "How long it took.", .help_zh = "耗时"},
     {.name = NULL},
 };
-static const struct bdr_shape test_shape = {.name = "ChannelTest", .size = sizeof(struct test_out), .fields = test_fields};
+static const struct bdr_shape test_shape = {
+    .name = "ChannelTest", .size = sizeof(struct test_out), .fields = test_fields};
 
 struct outcome {
     int64_t id;
@@ -434,7 +437,8 @@ static struct bdr_err *outcome_keep(struct bdr_tx *tx, void *ctx)
     const struct outcome *o = ctx;
     int64_t n;
 
-    return o->error ? bdr_q_channel_error(tx, o->id, api_now(), o->error, &n) : bdr_q_channel_ok(tx, o->id, api_now(), &n);
+    return o->error ? bdr_q_channel_error(tx, o->id, api_now(), o->error, &n)
+                    : bdr_q_channel_ok(tx, o->id, api_now(), &n);
 }
 
 static struct bdr_err *test_send(struct bdr_req *req, const struct bdr_channel *ch)
@@ -492,7 +496,7 @@ static struct bdr_err *channel_test(struct bdr_req *req, const void *in, void *o
 static const struct bdr_route rows[] = {
     {.method = BDR_GET,
      .path = "/v1/channels",
-     .perm = "channel:admin",
+     .perm = "channels:admin",
      .flags = BDR_R_LIST,
      .out = &channel_shape,
      .run = channel_list,
@@ -501,7 +505,7 @@ static const struct bdr_route rows[] = {
      .help_zh = "通知渠道列表"},
     {.method = BDR_POST,
      .path = "/v1/channels",
-     .perm = "channel:admin",
+     .perm = "channels:admin",
      .flags = BDR_R_IDEMPOTENT,
      .in = &channel_shape,
      .out = &channel_shape,
@@ -512,7 +516,7 @@ static const struct bdr_route rows[] = {
      .help_zh = "添加通知渠道"},
     {.method = BDR_GET,
      .path = "/v1/channels/{id:u64}",
-     .perm = "channel:admin",
+     .perm = "channels:admin",
      .out = &channel_shape,
      .run = channel_get,
      .cli = "channel show",
@@ -520,7 +524,7 @@ static const struct bdr_route rows[] = {
      .help_zh = "查看通知渠道"},
     {.method = BDR_PATCH,
      .path = "/v1/channels/{id:u64}",
-     .perm = "channel:admin",
+     .perm = "channels:admin",
      .in = &channel_shape,
      .out = &channel_shape,
      .run = channel_update,
@@ -529,14 +533,14 @@ static const struct bdr_route rows[] = {
      .help_zh = "修改通知渠道"},
     {.method = BDR_DELETE,
      .path = "/v1/channels/{id:u64}",
-     .perm = "channel:admin",
+     .perm = "channels:admin",
      .run = channel_delete,
      .cli = "channel remove",
      .help = "Remove a channel; what waits for it is not sent.",
      .help_zh = "删除通知渠道"},
     {.method = BDR_POST,
      .path = "/v1/channels/{id:u64}/test",
-     .perm = "channel:admin",
+     .perm = "channels:admin",
      .out = &test_shape,
      .run = channel_test,
      .cli = "channel test",

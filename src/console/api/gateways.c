@@ -31,6 +31,8 @@ static const struct bdr_shape_field gateway_fields[] = {
 };
 static const struct bdr_shape gateway_shape = OBJ_SHAPE(struct gateway, "Gateway", gateway_fields);
 
+#define HTTPS "https://" /* stored without it: host:port */
+
 static struct bdr_err *gateway_fill(struct bdr_req *req, const struct bdr_row_gateway_view *g, struct gateway *out)
 {
     *out = (struct gateway){.id = (uint64_t)g->machine_id,
@@ -39,10 +41,13 @@ static struct bdr_err *gateway_fill(struct bdr_req *req, const struct bdr_row_ga
                             .os = obj_text(g->os),
                             .version = obj_text(g->version),
                             .state = obj_machine_state(g->revoked_ms, g->beat_ms, api_now()),
-                            .url = obj_text(g->https),
                             .iscsi = obj_text(g->iscsi),
                             .repositories = (uint64_t)g->repositories,
                             .jobs = (uint64_t)g->jobs};
+    if (*g->https) {
+        out->url = bdr_arena_printf(bdr_req_arena(req), HTTPS "%s", g->https);
+        BDR_NOMEM_IF_NULL(out->url);
+    }
     OBJ_SET(out, seen, g->beat_ms);
     out->allowed.items = bdr_arena_alloc(bdr_req_arena(req), sizeof(out->allowed.items[0]));
     BDR_NOMEM_IF_NULL(out->allowed.items);
@@ -97,9 +102,11 @@ static struct bdr_err *set_tx(struct bdr_tx *tx, void *ctx)
     struct obj_change *c = ctx;
     const struct gateway *in = c->in;
     struct gateway was;
+    const char *url;
 
     BDR_TRY(gateway_get(c->req, tx, c->id, &was));
-    BDR_TRY(bdr_q_gateway_put(tx, c->id, in->url ? in->url : was.url ? was.url : "",
+    url = in->url ? in->url : was.url ? was.url : "";
+    BDR_TRY(bdr_q_gateway_put(tx, c->id, *url ? url + strlen(HTTPS) : "",
                               in->iscsi ? in->iscsi : was.iscsi ? was.iscsi : ""));
     BDR_TRY(gateway_get(c->req, tx, c->id, c->out));
     return api_audit(tx, c->req, "gateway.update", "gateway", c->id, &gateway_shape, &was, c->out);

@@ -113,7 +113,7 @@ struct repositories {
 static struct bdr_err *repositories_do(struct bdr_tx *tx, void *ctx)
 {
     struct repositories *r = ctx;
-    struct bdr_row_repository *row = NULL;
+    struct bdr_row_repository_where *row = NULL;
     struct bdr_gateway_repo *repo;
     size_t n = 0;
 
@@ -122,11 +122,14 @@ static struct bdr_err *repositories_do(struct bdr_tx *tx, void *ctx)
     repo = bdr_arena_alloc(bdr_req_arena(r->req), BDR_MAX(n, (size_t)1) * sizeof(*repo));
     BDR_NOMEM_IF_NULL(repo);
     for (size_t i = 0; i < n; i++) {
-        repo[i] = (struct bdr_gateway_repo){.id = (uint64_t)row[i].id, .name = row[i].name, .url = row[i].url};
+        repo[i] = (struct bdr_gateway_repo){.id = (uint64_t)row[i].id,
+                                            .name = row[i].name,
+                                            .url = row[i].url,
+                                            .s3_key = machine_text(row[i].s3_key),
+                                            .s3_endpoint = machine_text(row[i].s3_endpoint),
+                                            .create = !row[i].measured_ms};
         BDR_TRY(sealed_text(tx, r->req, row[i].id, "passphrase", &repo[i].passphrase));
-        BDR_TRY(sealed_text(tx, r->req, row[i].id, "s3_key", &repo[i].s3_key));
         BDR_TRY(sealed_text(tx, r->req, row[i].id, "s3_secret", &repo[i].s3_secret));
-        BDR_TRY(sealed_text(tx, r->req, row[i].id, "s3_endpoint", &repo[i].s3_endpoint));
     }
     r->out->repositories.items = repo;
     r->out->repositories.n = n;

@@ -90,6 +90,17 @@ static struct bdr_err *gateway_place(struct bdr_req *req, const char *url, const
     return NULL;
 }
 
+/* "gw1:443", "[2001:db8::1]:443" without the port: what its certificate has to name. */
+static struct bdr_err *gateway_name(struct bdr_req *req, const char *place, const char **out)
+{
+    const char *from = *place == '[' ? place + 1 : place;
+    size_t len = *place == '[' ? strcspn(from, "]") : strcspn(from, ":");
+
+    *out = bdr_arena_text(bdr_req_arena(req), from, len);
+    BDR_NOMEM_IF_NULL(*out);
+    return NULL;
+}
+
 static struct bdr_err *note_of(struct bdr_req *req, const struct bdr_enrol *e, const char **out)
 {
     BDR_AUTO(buf) struct bdr_buf b = {0};
@@ -130,9 +141,12 @@ static struct bdr_err *sign(struct bdr_req *req, const char *csr, const struct b
 static struct bdr_err *enrol_sign(struct bdr_req *req, struct enrol *e, const char *uuid, char **out_pem,
                                   struct bdr_cert_info *out)
 {
-    struct bdr_err *err =
-        sign(req, e->in->csr, &(struct bdr_machine_spec){.machine = uuid, .role = e->e.kind}, out_pem, out);
+    struct bdr_machine_spec spec = {.machine = uuid, .role = e->e.kind};
+    struct bdr_err *err;
 
+    if (e->e.https)
+        BDR_TRY(gateway_name(req, e->e.https, &spec.server));
+    err = sign(req, e->in->csr, &spec, out_pem, out);
     if (err)
         bdr_err_drop(bdr_db_run(api_console(req)->db, BDR_TX_LOCK, enrol_failed, e), "only a count of tries");
     return err;
@@ -231,6 +245,19 @@ static struct bdr_err *renew_do(struct bdr_tx *tx, void *ctx)
                                          r->info.serial, id, {print, sizeof(print)}, r->now_ms, r->info.not_after_ms});
 }
 
+/* A gateway's certificate names where it serves now: it may have been moved since the last one. */
+static struct bdr_err *renew_server(struct bdr_req *req, const char **out)
+{
+    BDR_AUTO(mem) struct bdr_row_gateway_get *g = NULL;
+    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
+
+    if (strcmp(api_who(req)->machine.kind, "gateway") != 0)
+        return NULL;
+    BDR_TRY(bdr_tx_begin(api_console(req)->db, BDR_TX_READ, &tx));
+    BDR_TRY(bdr_q_gateway_get(tx, machine_id(req), &g));
+    return g && *g->https ? gateway_name(req, g->https, out) : NULL;
+}
+
 static struct bdr_err *renew(struct bdr_req *req, const void *body, void *answer)
 {
     struct bdr_console *c = api_console(req);
@@ -238,13 +265,15 @@ static struct bdr_err *renew(struct bdr_req *req, const void *body, void *answer
     const struct bdr_renew_in *in = body;
     struct bdr_renew_out *out = answer;
     struct renew r = {.req = req, .now_ms = api_now()};
+    struct bdr_machine_spec spec = {.machine = m->uuid, .role = m->kind};
     char *pem = NULL;
 
     snprintf(r.key, sizeof(r.key), "renew %.100s", m->uuid);
     BDR_TRY(bdr_db_run(c->db, BDR_TX_LOCK, renew_rate, &r));
     if (r.wait_ms)
         return throttled(req, r.wait_ms);
-    BDR_TRY(sign(req, in->csr, &(struct bdr_machine_spec){.machine = m->uuid, .role = m->kind}, &pem, &r.info));
+    BDR_TRY(renew_server(req, &spec.server));
+    BDR_TRY(sign(req, in->csr, &spec, &pem, &r.info));
     BDR_TRY(bdr_arena_defer(bdr_req_arena(req), free, pem));
     BDR_TRY(api_run(req, BDR_TX_LOCK, renew_do, &r));
     *out = (struct bdr_renew_out){pem, bdr_ca_pem(c->ca), r.info.not_after_ms};

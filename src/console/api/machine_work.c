@@ -150,10 +150,10 @@ static struct bdr_err *host_of(struct bdr_tx *tx, struct compose *c, struct bdr_
 static struct bdr_err *store_of(struct bdr_tx *tx, struct compose *c, int64_t repository_id)
 {
     struct bdr_job_store *s = &c->out->store;
-    struct bdr_row_repository *row = NULL;
+    struct bdr_row_repository_where *row = NULL;
     struct bdr_row_gateway_get *gateway = NULL;
 
-    BDR_TRY(bdr_q_repository_get(tx, repository_id, &row));
+    BDR_TRY(bdr_q_repository_where(tx, repository_id, &row));
     BDR_TRY(machine_keep(c->req, row));
     if (!row)
         BDR_FAIL(BDR_NOTFOUND, 0, "the repository of the job is gone");
@@ -170,9 +170,9 @@ static struct bdr_err *store_of(struct bdr_tx *tx, struct compose *c, int64_t re
     }
     s->url = row->url;
     BDR_TRY(secret_text(tx, c->req, "repository", row->id, "passphrase", &s->passphrase));
-    BDR_TRY(secret_text(tx, c->req, "repository", row->id, "s3_key", &s->s3_key));
+    s->s3_key = machine_text(row->s3_key);
+    s->s3_endpoint = machine_text(row->s3_endpoint);
     BDR_TRY(secret_text(tx, c->req, "repository", row->id, "s3_secret", &s->s3_secret));
-    BDR_TRY(secret_text(tx, c->req, "repository", row->id, "s3_endpoint", &s->s3_endpoint));
     if (row->encrypted && !s->passphrase)
         BDR_FAIL(BDR_CONFLICT, 0, "the passphrase of repository %s is not known here", row->name);
     return NULL;
@@ -191,10 +191,10 @@ static struct bdr_err *ceph_json(struct bdr_tx *tx, struct compose *c, int64_t p
         const char *key = NULL;
         json_t *one;
 
-        BDR_TRY(secret_text(tx, c->req, "ceph", row[i].id, "key", &key));
+        BDR_TRY(secret_text(tx, c->req, "ceph", row[i].id, "keyring", &key));
         one = json_pack("{s:s,s:s,s:b,s:s,s:s,s:s,s:s,s:s*}", "cluster", row[i].cluster, "monitors", row[i].monitors,
                         "cephx", row[i].cephx, "username", row[i].username, "pool", row[i].pool, "diff", row[i].diff,
-                        "volume_types", row[i].volume_types, "key", key);
+                        "volume_types", row[i].volume_types, "keyring", key);
         if (!one || json_array_append_new(list, one) != 0)
             BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
     }
@@ -224,7 +224,7 @@ static const char *secret_field(const char *kind)
     for (size_t i = 0; i < bdr_platform_field_count; i++)
         if (bdr_platform_fields[i].need == BDR_FIELD_SECRET && !strcmp(bdr_platform_fields[i].kind, kind))
             return bdr_platform_fields[i].column;
-    return "password";
+    return NULL; /* mem has none */
 }
 
 static struct bdr_err *platform_of(struct bdr_tx *tx, struct compose *c, int64_t id)
@@ -252,8 +252,9 @@ static struct bdr_err *platform_of(struct bdr_tx *tx, struct compose *c, int64_t
                                    .more = json_object()};
     BDR_NOMEM_IF_NULL(p->more);
     BDR_TRY(bdr_arena_defer(bdr_req_arena(c->req), json_free, p->more));
-    BDR_TRY(secret_text(tx, c->req, "platform", row->id, secret_field(row->kind), &p->password));
-    if (!p->password)
+    if (secret_field(row->kind))
+        BDR_TRY(secret_text(tx, c->req, "platform", row->id, secret_field(row->kind), &p->password));
+    if (secret_field(row->kind) && !p->password)
         BDR_FAIL(BDR_CONFLICT, 0, "the password of platform %s is not known here", row->name);
     BDR_TRY(ceph_json(tx, c, row->id, p->more));
     return names_json(tx, row->id, p->more);

@@ -133,25 +133,10 @@ void obj_wake(struct bdr_req *req, int64_t machine_id, int64_t platform_id)
 
 struct bdr_err *obj_shut_out(struct bdr_req *req, int64_t machine_id)
 {
-    BDR_AUTO(mem) struct bdr_row_certificate *cert = NULL;
-    BDR_AUTO(mem) struct bdr_row_machine *m = NULL;
-    BDR_AUTO(mem) struct bdr_row_gateway_list *gateways = NULL;
-    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
     struct bdr_console *c = api_console(req);
-    size_t n = 0, n_gateways = 0;
-    char json[96];
 
-    BDR_TRY(bdr_tx_begin(c->db, BDR_TX_READ, &tx));
-    BDR_TRY(bdr_q_certificate_list(tx, machine_id, &cert, &n));
-    BDR_TRY(bdr_q_machine_get(tx, machine_id, &m));
-    BDR_TRY(bdr_q_gateway_list(tx, &gateways, &n_gateways));
-    for (size_t i = 0; i < n; i++)
-        BDR_TRY(bdr_revoked_add(c->revoked, cert[i].serial));
-    snprintf(json, sizeof(json), "{\"machine\":\"%.40s\"}", m ? m->uuid : "");
-    for (size_t i = 0; i < n_gateways; i++)
-        bdr_hub_tell_machine(c->hub, gateways[i].machine_id, "revoked", json);
     bdr_hub_tell_machine(c->hub, machine_id, "settings", NULL); /* its next request is refused: it learns at once */
-    return NULL;
+    return bdr_revoked_learn(c, api_now());
 }
 
 struct bdr_err *obj_job_add(struct bdr_tx *tx, struct bdr_req *req, struct bdr_in_job_add *job, int64_t *out_id)

@@ -35,7 +35,8 @@ bool people_session_hash(struct bdr_req *req, uint8_t out[32])
     while (cookie && *cookie) {
         cookie += strspn(cookie, "; ");
         if (!strncmp(cookie, "bdr_session=", 12)) {
-            snprintf(text, sizeof(text), "%.*s", (int)BDR_MIN(strcspn(cookie + 12, ";"), sizeof(text) - 1), cookie + 12);
+            snprintf(text, sizeof(text), "%.*s", (int)BDR_MIN(strcspn(cookie + 12, ";"), sizeof(text) - 1),
+                     cookie + 12);
             return bdr_token_hash(BDR_TOKEN_SESSION, text, out);
         }
         cookie += strcspn(cookie, ";");
@@ -74,6 +75,7 @@ const char *people_like(struct bdr_req *req, const char *typed)
 }
 
 struct confirm {
+    const char *what; /* passwords and codes are counted apart */
     int64_t account_id, now_ms, wait_ms;
     struct bdr_row_account *account; /* owned */
 };
@@ -84,14 +86,14 @@ static struct bdr_err *confirm_begin(struct bdr_tx *tx, void *ctx)
     char key[64];
 
     free(BDR_STEAL(c->account));
-    snprintf(key, sizeof(key), "confirm %lld", (long long)c->account_id);
+    snprintf(key, sizeof(key), "%s %lld", c->what, (long long)c->account_id);
     BDR_TRY(bdr_rate_take(tx, key, &confirm_rule, c->now_ms, &c->wait_ms));
     return bdr_q_account_get(tx, c->account_id, &c->account);
 }
 
 struct bdr_err *people_confirm(struct bdr_req *req, const char *password)
 {
-    struct confirm c = {.account_id = api_who(req)->person.account_id, .now_ms = api_now()};
+    struct confirm c = {.what = "confirm", .account_id = api_who(req)->person.account_id, .now_ms = api_now()};
     struct bdr_err *err = bdr_db_run(api_console(req)->db, BDR_TX_LOCK, confirm_begin, &c);
     BDR_AUTO(mem) struct bdr_row_account *account = c.account;
     BDR_AUTO(secret) struct bdr_secret given = {0};
@@ -281,7 +283,8 @@ static struct bdr_err *totp_on(struct bdr_req *req, const void *body, void *answ
     char(*codes)[20] = bdr_arena_alloc(bdr_req_arena(req), BDR_RECOVERY_CODES * sizeof(*codes));
     const char **items = bdr_arena_alloc(bdr_req_arena(req), BDR_RECOVERY_CODES * sizeof(*items));
     struct mine m = {.req = req, .now_ms = api_now(), .code = in->code, .codes = codes};
-    struct confirm c = {.account_id = api_who(req)->person.account_id, .now_ms = m.now_ms};
+    struct confirm c = {.what = "code", .account_id = api_who(req)->person.account_id, .now_ms = m.now_ms};
+    struct bdr_err *err;
 
     BDR_NOMEM_IF_NULL(codes);
     BDR_NOMEM_IF_NULL(items);
@@ -289,7 +292,10 @@ static struct bdr_err *totp_on(struct bdr_req *req, const void *body, void *answ
     BDR_TRY(bdr_db_run(api_console(req)->db, BDR_TX_LOCK, confirm_rate, &c));
     if (c.wait_ms)
         BDR_REFUSE(req, BDR_THROTTLED, "Too many tries; wait a minute.");
-    BDR_TRY(api_run(req, BDR_TX_LOCK, totp_on_do, &m));
+    err = bdr_db_run(api_console(req)->db, BDR_TX_LOCK, totp_on_do, &m);
+    if (err && err->code == BDR_INVAL)
+        bdr_req_fault(req, "/code", BDR_INVAL, "%s", err->msg);
+    BDR_TRY(api_refusal(req, err));
     for (size_t i = 0; i < BDR_RECOVERY_CODES; i++)
         items[i] = codes[i];
     out->codes.items = items;
@@ -377,15 +383,15 @@ static struct bdr_err *sessions(struct bdr_req *req, const void *in, void *answe
     (void)people_session_hash(req, own);
     for (size_t i = 0; i < n; i++) {
         BDR_ASSERT(row[i].hash.len == 32);
-        item[i] =
-            (struct session_row){.id = bdr_arena_text(bdr_req_arena(req), bdr_hex(row[i].hash.data, 32, hex), SESSION_HEX),
-                                 .stage = row[i].stage,
-                                 .addr = row[i].addr,
-                                 .agent = *row[i].agent ? row[i].agent : NULL,
-                                 .created = row[i].created_ms,
-                                 .seen = row[i].seen_ms,
-                                 .expires = row[i].expires_ms,
-                                 .current = !memcmp(row[i].hash.data, own, 32)};
+        item[i] = (struct session_row){
+            .id = bdr_arena_text(bdr_req_arena(req), bdr_hex(row[i].hash.data, 32, hex), SESSION_HEX),
+            .stage = row[i].stage,
+            .addr = row[i].addr,
+            .agent = *row[i].agent ? row[i].agent : NULL,
+            .created = row[i].created_ms,
+            .seen = row[i].seen_ms,
+            .expires = row[i].expires_ms,
+            .current = !memcmp(row[i].hash.data, own, 32)};
         BDR_NOMEM_IF_NULL(item[i].id);
     }
     *page = (struct bdr_page){.items = item, .n = n};
@@ -402,7 +408,8 @@ static struct bdr_err *session_end_do(struct bdr_tx *tx, void *ctx)
 
     BDR_TRY(bdr_q_session_of(tx, whose(req), &row, &n));
     for (size_t i = 0; i < n; i++)
-        if (row[i].hash.len == 32 && !strncmp(bdr_hex(row[i].hash.data, 32, hex), bdr_req_param(req, "session"), SESSION_HEX) &&
+        if (row[i].hash.len == 32 &&
+            !strncmp(bdr_hex(row[i].hash.data, 32, hex), bdr_req_param(req, "session"), SESSION_HEX) &&
             strlen(bdr_req_param(req, "session")) == SESSION_HEX) {
             BDR_TRY(bdr_q_session_delete(tx, row[i].hash, &changed));
             return api_audit(tx, req, "session.end", "user", whose(req), NULL, NULL, NULL);
@@ -456,8 +463,7 @@ static const struct bdr_shape_field token_fields[] = {
      .help_zh = "令牌(仅显示一次)"},
     {.name = NULL},
 };
-static const struct bdr_shape token_shape = {
-    .name = "Token", .size = sizeof(struct token_row), .fields = token_fields};
+static const struct bdr_shape token_shape = {.name = "Token", .size = sizeof(struct token_row), .fields = token_fields};
 
 struct token_add {
     struct bdr_req *req;
@@ -495,8 +501,13 @@ static struct bdr_err *token_add(struct bdr_req *req, const void *body, void *an
 {
     struct token_add t = {.req = req, .in = body, .out = answer, .now_ms = api_now()};
     char hint[BDR_TOKEN_HINT];
+    struct bdr_err *err;
 
     BDR_TRY(people_session_only(req));
+    err = bdr_scopes_check(t.in->scopes);
+    if (err)
+        bdr_req_fault(req, "/scopes", BDR_INVAL, "%s", err->msg);
+    BDR_TRY(api_refusal(req, err));
     if (t.in->has_expires && t.in->expires <= t.now_ms) {
         bdr_req_fault(req, "/expires", BDR_INVAL, "is not in the future");
         BDR_REFUSE(req, BDR_INVAL, "A token that has ended already is no use.");
@@ -565,33 +576,103 @@ static struct bdr_err *token_end(struct bdr_req *req, const void *in, void *out)
 }
 
 static const struct bdr_route rows[] = {
-    {.method = BDR_PUT, .path = "/v1/session/password", .perm = "session:self", .in = &password_shape, .run = password,
-     .help = "Choose another password; one's other sessions end.", .help_zh = "修改密码"},
-    {.method = BDR_POST, .path = "/v1/session/totp", .perm = "session:self", .in = &totp_begin_shape,
-     .out = &totp_out_shape, .run = totp_begin, .help = "A secret for an authenticator app.", .help_zh = "两步验证密钥"},
-    {.method = BDR_PUT, .path = "/v1/session/totp", .perm = "session:self", .in = &totp_code_shape,
-     .out = &totp_out_shape, .run = totp_on, .help = "Turn the second step on, with a code of the app.",
+    {.method = BDR_PUT,
+     .path = "/v1/session/password",
+     .perm = "session:self",
+     .in = &password_shape,
+     .run = password,
+     .help = "Choose another password; one's other sessions end.",
+     .help_zh = "修改密码"},
+    {.method = BDR_POST,
+     .path = "/v1/session/totp",
+     .perm = "session:self",
+     .in = &totp_begin_shape,
+     .out = &totp_out_shape,
+     .run = totp_begin,
+     .help = "A secret for an authenticator app.",
+     .help_zh = "两步验证密钥"},
+    {.method = BDR_PUT,
+     .path = "/v1/session/totp",
+     .perm = "session:self",
+     .in = &totp_code_shape,
+     .out = &totp_out_shape,
+     .run = totp_on,
+     .help = "Turn the second step on, with a code of the app.",
      .help_zh = "启用两步验证"},
-    {.method = BDR_POST, .path = "/v1/session/totp/off", .perm = "session:self", .in = &totp_begin_shape,
-     .run = totp_off, .help = "Turn the second step off.", .help_zh = "关闭两步验证"},
-    {.method = BDR_GET, .path = "/v1/sessions", .perm = "session:self", .flags = BDR_R_LIST, .out = &session_shape,
-     .run = sessions, .help = "One's own sessions.", .help_zh = "会话列表"},
-    {.method = BDR_DELETE, .path = "/v1/sessions/{session}", .perm = "session:self", .run = session_end,
-     .help = "End one of them.", .help_zh = "结束会话"},
-    {.method = BDR_GET, .path = "/v1/users/{id:u64}/sessions", .perm = "user:admin", .flags = BDR_R_LIST,
-     .out = &session_shape, .run = sessions, .help = "A user's sessions.", .help_zh = "用户会话"},
-    {.method = BDR_DELETE, .path = "/v1/users/{id:u64}/sessions/{session}", .perm = "user:admin", .run = session_end,
-     .help = "End one of them.", .help_zh = "结束用户会话"},
-    {.method = BDR_GET, .path = "/v1/tokens", .perm = "token:self", .flags = BDR_R_LIST, .out = &token_shape,
-     .run = tokens, .cli = "token list", .help = "One's own API tokens.", .help_zh = "API令牌列表"},
-    {.method = BDR_POST, .path = "/v1/tokens", .perm = "token:self", .in = &token_in_shape, .out = &token_shape,
-     .status = 201, .run = token_add, .cli = "token add", .help = "One more; it is shown once.",
+    {.method = BDR_POST,
+     .path = "/v1/session/totp/off",
+     .perm = "session:self",
+     .in = &totp_begin_shape,
+     .run = totp_off,
+     .help = "Turn the second step off.",
+     .help_zh = "关闭两步验证"},
+    {.method = BDR_GET,
+     .path = "/v1/sessions",
+     .perm = "session:self",
+     .flags = BDR_R_LIST,
+     .out = &session_shape,
+     .run = sessions,
+     .help = "One's own sessions.",
+     .help_zh = "会话列表"},
+    {.method = BDR_DELETE,
+     .path = "/v1/sessions/{session}",
+     .perm = "session:self",
+     .run = session_end,
+     .help = "End one of them.",
+     .help_zh = "结束会话"},
+    {.method = BDR_GET,
+     .path = "/v1/users/{id:u64}/sessions",
+     .perm = "user:admin",
+     .flags = BDR_R_LIST,
+     .out = &session_shape,
+     .run = sessions,
+     .help = "A user's sessions.",
+     .help_zh = "用户会话"},
+    {.method = BDR_DELETE,
+     .path = "/v1/users/{id:u64}/sessions/{session}",
+     .perm = "user:admin",
+     .run = session_end,
+     .help = "End one of them.",
+     .help_zh = "结束用户会话"},
+    {.method = BDR_GET,
+     .path = "/v1/tokens",
+     .perm = "token:self",
+     .flags = BDR_R_LIST,
+     .out = &token_shape,
+     .run = tokens,
+     .cli = "token list",
+     .help = "One's own API tokens.",
+     .help_zh = "API令牌列表"},
+    {.method = BDR_POST,
+     .path = "/v1/tokens",
+     .perm = "token:self",
+     .in = &token_in_shape,
+     .out = &token_shape,
+     .status = 201,
+     .run = token_add,
+     .cli = "token add",
+     .help = "One more; it is shown once.",
      .help_zh = "创建API令牌"},
-    {.method = BDR_DELETE, .path = "/v1/tokens/{token:u64}", .perm = "token:self", .run = token_end,
-     .cli = "token revoke", .help = "It is worth nothing from now on.", .help_zh = "吊销API令牌"},
-    {.method = BDR_GET, .path = "/v1/users/{id:u64}/tokens", .perm = "user:admin", .flags = BDR_R_LIST,
-     .out = &token_shape, .run = tokens, .help = "A user's tokens.", .help_zh = "用户API令牌"},
-    {.method = BDR_DELETE, .path = "/v1/users/{id:u64}/tokens/{token:u64}", .perm = "user:admin", .run = token_end,
-     .help = "It is worth nothing from now on.", .help_zh = "吊销用户API令牌"},
+    {.method = BDR_DELETE,
+     .path = "/v1/tokens/{token:u64}",
+     .perm = "token:self",
+     .run = token_end,
+     .cli = "token revoke",
+     .help = "It is worth nothing from now on.",
+     .help_zh = "吊销API令牌"},
+    {.method = BDR_GET,
+     .path = "/v1/users/{id:u64}/tokens",
+     .perm = "user:admin",
+     .flags = BDR_R_LIST,
+     .out = &token_shape,
+     .run = tokens,
+     .help = "A user's tokens.",
+     .help_zh = "用户API令牌"},
+    {.method = BDR_DELETE,
+     .path = "/v1/users/{id:u64}/tokens/{token:u64}",
+     .perm = "user:admin",
+     .run = token_end,
+     .help = "It is worth nothing from now on.",
+     .help_zh = "吊销用户API令牌"},
 };
 const struct bdr_route_table api_own_table = BDR_ROUTES("session", rows);

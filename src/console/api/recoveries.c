@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recoveries.c - bringing a point back. Today: as files or onto a device of the gateway that owns its repository.
+ * recoveries.c - bringing a point back. Today: a disk as a file, or onto a device, of the gateway that owns its repository.
  *
  * A recovery is a row that stays, and a job of kind recover that does it. Which folders and devices may be written to is
  * the gateway's own configuration: the console only names a place.
@@ -8,6 +8,8 @@
 #include "api/objects.h"
 #include <stdio.h>
 #include <string.h>
+
+#define FOLLOWED 100 /* recoveries brought up to date at once */
 
 enum { EXPORT, DRILL, TAKEOVER, FAILBACK };
 static const struct bdr_choice kinds[] = {
@@ -18,7 +20,7 @@ static const struct bdr_choice kinds[] = {
     {.name = NULL},
 };
 static const struct bdr_choice targets[] = {
-    {"file", 0, "Into a folder of the gateway, a file a disk.", "文件"},
+    {"file", 0, "To a file of the gateway, or into a folder, a file a disk.", "文件"},
     {"device", 1, "Onto a block device of the gateway.", "块设备"},
     {.name = NULL},
 };
@@ -47,12 +49,12 @@ static const struct bdr_shape_field recovery_fields[] = {
     OBJ_OUT(struct recovery, host_name, TEXT, "The host's name.", "主机名称"),
     {BDR_FIELD_HAS(struct recovery, point), .type = BDR_T_U64, .help = "Which point; without it the newest.",
      .help_zh = "恢复点编号"},
-    {BDR_FIELD_HAS(struct recovery, disk), .type = BDR_T_U64, .help = "This disk alone; a device takes one disk.",
+    {BDR_FIELD_HAS(struct recovery, disk), .type = BDR_T_U64, .help = "Which disk; of a host with one disk it need not be said.",
      .help_zh = "磁盘编号"},
     {BDR_FIELD_HAS(struct recovery, target), .type = BDR_T_ENUM, .choices = targets, .def = "file", .help = "To what.",
      .help_zh = "目标类型"},
     {BDR_FIELD(struct recovery, path), .type = BDR_T_TEXT, .flags = BDR_F_REQUIRED, .len_min = 2, .len_max = 1000,
-     .pattern = "^/.+$", .help = "A folder, or a device, of the gateway.", .help_zh = "目标路径"},
+     .pattern = "^/.+$", .help = "A file, a folder (for all disks), or a device, of the gateway.", .help_zh = "目标路径"},
     {BDR_FIELD_HAS(struct recovery, format), .type = BDR_T_ENUM, .choices = formats, .def = "raw",
      .help = "Of the files.", .help_zh = "文件格式"},
     {BDR_FIELD(struct recovery, overwrite), .type = BDR_T_BOOL, .help = "Write over what is there.",
@@ -198,12 +200,28 @@ static struct bdr_err *point_find(struct bdr_tx *tx, const struct recovery *in, 
     return NULL;
 }
 
+/* A host with several disks: which one is meant has to be said. */
+static struct bdr_err *disk_alone(struct bdr_tx *tx, const struct bdr_row_point_view *p)
+{
+    BDR_AUTO(mem) struct bdr_row_disk *d = NULL;
+    size_t n = 0, in = 0;
+
+    BDR_TRY(bdr_q_disk_list(tx, p->host_id, &d, &n));
+    for (size_t i = 0; i < n; i++)
+        in += !d[i].excluded && !d[i].gone_ms;
+    if (in > 1)
+        BDR_FAIL(BDR_INVAL, 0, "host %s has %zu disks; say which disk", p->host_name, in);
+    return NULL;
+}
+
 static struct bdr_err *params_make(struct bdr_tx *tx, const struct recovery *in, const struct bdr_row_point_view *p,
                                    char **out)
 {
     BDR_AUTO(mem) struct bdr_row_disk *d = NULL;
     json_t *o;
 
+    if (!in->disk)
+        BDR_TRY(disk_alone(tx, p));
     if (in->disk) {
         BDR_TRY(bdr_q_disk_get(tx, p->host_id, (int64_t)in->disk, &d));
         if (!d)
@@ -274,8 +292,6 @@ static struct bdr_err *recovery_check(struct bdr_req *req, const struct recovery
         bdr_req_fault(req, "/path", BDR_INVAL, "is a device: say target device");
     if (r->target == 1 && r->format != 0 && ++bad)
         bdr_req_fault(req, "/format", BDR_INVAL, "is for files; a device is raw");
-    if (r->target == 1 && !r->disk && ++bad)
-        bdr_req_fault(req, "/disk", BDR_INVAL, "is needed: a device takes one disk");
     if (bad)
         BDR_REFUSE(req, BDR_INVAL, "The recovery is not right; see what is said of its fields.");
     return NULL;
@@ -337,6 +353,71 @@ static struct bdr_err *recovery_cancel(struct bdr_req *req, const void *in, void
     snprintf(json, sizeof(json), "{\"id\":%llu}", (unsigned long long)r->job);
     if (c.wake_machine)
         bdr_hub_tell_machine(api_console(req)->hub, c.wake_machine, "job", json);
+    return NULL;
+}
+
+/* ---- as its job goes on ---- */
+
+static struct bdr_err *follow_one(struct bdr_tx *tx, const struct bdr_row_recovery_behind *r)
+{
+    const char *state = !strcmp(r->job_state, "done") ? "ended" : r->ended_ms.set ? "failed" : "running";
+    BDR_AUTO(mem) struct bdr_row_point *p = NULL;
+    BDR_AUTO(buf) struct bdr_buf why = {0};
+    struct bdr_opt_i64 rpo = {0};
+    int64_t n;
+
+    if (r->point_id.set)
+        BDR_TRY(bdr_q_point_get(tx, r->point_id.v, &p));
+    if (p && r->started_ms.set)
+        rpo = BDR_SOME(r->started_ms.v - p->taken_ms);
+    if (!strcmp(state, "failed")) {
+        bdr_buf_printf(&why, "{\"text\":");
+        bdr_json_put_text(&why, *r->error_text ? r->error_text : r->job_state);
+        bdr_buf_printf(&why, "}");
+        BDR_TRY(bdr_buf_check(&why));
+    }
+    return bdr_q_recovery_set(
+        tx,
+        &(struct bdr_in_recovery_set){.id = r->id,
+                                      .state = state,
+                                      .started_ms = r->started_ms,
+                                      .ended_ms = r->ended_ms,
+                                      .rpo_ms = rpo,
+                                      .rto_ms = {.set = r->ended_ms.set, .v = r->ended_ms.v - r->created_ms},
+                                      .report = why.data ? (const char *)why.data : r->result},
+        &n);
+}
+
+struct following {
+    int64_t ids[FOLLOWED];
+    size_t n;
+};
+
+static struct bdr_err *follow_tx(struct bdr_tx *tx, void *ctx)
+{
+    BDR_AUTO(mem) struct bdr_row_recovery_behind *row = NULL;
+    struct following *f = ctx;
+
+    f->n = 0;
+    BDR_TRY(bdr_q_recovery_behind(tx, FOLLOWED, &row, &f->n));
+    for (size_t i = 0; i < f->n; i++) {
+        BDR_TRY(follow_one(tx, &row[i]));
+        f->ids[i] = row[i].id;
+    }
+    return NULL;
+}
+
+struct bdr_err *bdr_recoveries_follow(struct bdr_console *c, int64_t now_ms)
+{
+    struct following f;
+    char json[64];
+
+    (void)now_ms;
+    BDR_TRY(bdr_db_run(c->db, BDR_TX_WRITE, follow_tx, &f));
+    for (size_t i = 0; i < f.n; i++) {
+        snprintf(json, sizeof(json), "{\"id\":%lld,\"what\":\"changed\"}", (long long)f.ids[i]);
+        bdr_hub_tell(c->hub, "recovery", json);
+    }
     return NULL;
 }
 

@@ -57,9 +57,9 @@ static const struct {
     const char *name;
     size_t at;
 } texts[] = {
-    {"site_name", offsetof(struct setup, site_name)}, {"public_url", offsetof(struct setup, public_url)},
+    {"site_name", offsetof(struct setup, site_name)},       {"public_url", offsetof(struct setup, public_url)},
     {"download_url", offsetof(struct setup, download_url)}, {"mail_host", offsetof(struct setup, mail_host)},
-    {"mail_from", offsetof(struct setup, mail_from)}, {"mail_to", offsetof(struct setup, mail_to)},
+    {"mail_from", offsetof(struct setup, mail_from)},       {"mail_to", offsetof(struct setup, mail_to)},
     {"mail_user", offsetof(struct setup, mail_user)},
 };
 static const struct bdr_seal_place password_place = {"setting", 0, "mail_password"};
@@ -194,9 +194,22 @@ static struct bdr_err *show(struct bdr_req *req, const void *in, void *out)
 }
 
 static const struct bdr_route rows[] = {
-    {.method = BDR_GET, .path = "/v1/settings", .perm = "settings:admin", .out = &shape, .run = show,
-     .cli = "settings show", .help = "The console's settings.", .help_zh = "系统设置"},
-    {.method = BDR_PATCH, .path = "/v1/settings", .perm = "settings:admin", .in = &shape, .out = &shape, .run = change,
-     .cli = "settings set", .help = "Change some of them.", .help_zh = "修改系统设置"},
+    {.method = BDR_GET,
+     .path = "/v1/settings",
+     .perm = "settings:admin",
+     .out = &shape,
+     .run = show,
+     .cli = "settings show",
+     .help = "The console's settings.",
+     .help_zh = "系统设置"},
+    {.method = BDR_PATCH,
+     .path = "/v1/settings",
+     .perm = "settings:admin",
+     .in = &shape,
+     .out = &shape,
+     .run = change,
+     .cli = "settings set",
+     .help = "Change some of them.",
+     .help_zh = "修改系统设置"},
 };
 const struct bdr_route_table api_setup_table = BDR_ROUTES("settings", rows);

@@ -30,6 +30,7 @@ const struct bdr_route_table *const api_tables[] = {
     &api_names_table,
     &api_proxies_table,
     &api_machines_table,
+    &api_cli_login_table,
     &api_alarms_table,
     &api_channels_table,
     &api_metrics_table,

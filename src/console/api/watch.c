@@ -15,11 +15,13 @@ struct span_query {
     bool has_from, has_to;
 };
 static const struct bdr_shape_field span_fields[] = {
-    {BDR_FIELD_HAS(struct span_query, from), .type = BDR_T_TIME, .help = "From when; a day ago.", .help_zh = "开始时间"},
+    {BDR_FIELD_HAS(struct span_query, from), .type = BDR_T_TIME, .help = "From when; a day ago.",
+     .help_zh = "开始时间"},
     {BDR_FIELD_HAS(struct span_query, to), .type = BDR_T_TIME, .help = "Until when; now.", .help_zh = "结束时间"},
     {.name = NULL},
 };
-static const struct bdr_shape span_shape = {.name = "SpanQuery", .size = sizeof(struct span_query), .fields = span_fields};
+static const struct bdr_shape span_shape = {
+    .name = "SpanQuery", .size = sizeof(struct span_query), .fields = span_fields};
 
 static struct bdr_err *span_of(struct bdr_req *req, int64_t *out_from, int64_t *out_to)
 {
@@ -191,7 +193,10 @@ struct summary {
     uint64_t alarms_critical, alarms_warning, alarms_info;
     BDR_ARRAY(struct space_at) growth;
 };
-#define N(member, type_, en, zh) {BDR_FIELD(struct summary, member), .type = BDR_T_##type_, .help = en, .help_zh = zh}
+#define N(member, type_, en, zh)                                                                                       \
+    {                                                                                                                  \
+        BDR_FIELD(struct summary, member), .type = BDR_T_##type_, .help = en, .help_zh = zh                            \
+    }
 static const struct bdr_shape_field summary_fields[] = {
     N(hosts_protected, U64, "Protected hosts.", "已保护主机"),
     N(hosts_paused, U64, "Of these, paused.", "已暂停"),
@@ -225,7 +230,8 @@ static const struct bdr_shape_field summary_fields[] = {
     {.name = NULL},
 };
 #undef N
-static const struct bdr_shape summary_shape = {.name = "Summary", .size = sizeof(struct summary), .fields = summary_fields};
+static const struct bdr_shape summary_shape = {
+    .name = "Summary", .size = sizeof(struct summary), .fields = summary_fields};
 
 static struct bdr_err *summary_hosts(struct bdr_tx *tx, int64_t now, struct summary *s)
 {
@@ -251,7 +257,8 @@ static struct bdr_err *summary_hosts(struct bdr_tx *tx, int64_t now, struct summ
     s->rpo_worst = (uint64_t)BDR_MAX(rpo->worst_ms, (int64_t)0);
     s->rpo_now_pct = rpo->hosts ? 100.0 * (double)(rpo->hosts - rpo->missed) / (double)rpo->hosts : 100;
     BDR_TRY(bdr_q_rpo_hours(tx, now - DAY_MS, &day));
-    s->rpo_day_pct = day->minutes ? 100.0 * (double)(day->minutes - day->missed) / (double)day->minutes : s->rpo_now_pct;
+    s->rpo_day_pct =
+        day->minutes ? 100.0 * (double)(day->minutes - day->missed) / (double)day->minutes : s->rpo_now_pct;
     return NULL;
 }
 
@@ -310,7 +317,8 @@ static struct bdr_err *summary_space(struct bdr_req *req, struct bdr_tx *tx, int
     s->growth.items = bdr_arena_alloc(bdr_req_arena(req), (n + 1) * sizeof(*s->growth.items));
     BDR_NOMEM_IF_NULL(s->growth.items);
     for (size_t i = 0; i < n; i++)
-        s->growth.items[s->growth.n++] = (struct space_at){.at = row[i].at_ms, .used_bytes = (uint64_t)row[i].used_bytes};
+        s->growth.items[s->growth.n++] =
+            (struct space_at){.at = row[i].at_ms, .used_bytes = (uint64_t)row[i].used_bytes};
     return NULL;
 }
 
@@ -338,7 +346,7 @@ static const struct bdr_route rows[] = {
      .help_zh = "总览"},
     {.method = BDR_GET,
      .path = "/v1/hosts/{id:u64}/rpo",
-     .perm = "host:read",
+     .perm = "hosts:read",
      .query = &span_shape,
      .out = &rpo_shape,
      .run = host_rpo,
@@ -347,7 +355,7 @@ static const struct bdr_route rows[] = {
      .help_zh = "主机RPO"},
     {.method = BDR_GET,
      .path = "/v1/repositories/{id:u64}/space",
-     .perm = "repository:read",
+     .perm = "repositories:read",
      .query = &span_shape,
      .out = &space_shape,
      .run = repository_space,

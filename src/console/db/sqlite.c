@@ -12,6 +12,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* 4 MiB of page cache a connection: with nine of them 36 MiB of the console's 300. */
 #define LITE_CACHE "-4096"
@@ -122,11 +123,30 @@ static void lite_close(void *conn)
 }
 BDR_AUTO_DEFINE(lite, struct lite_conn *, lite_close)
 
+/*
+ * Makes the file, so that it is nobody else's from its first byte; -wal and -shm get the same mode from SQLite.
+ *
+ * One that is there is not opened: closing it would end all locks that other connections of this process hold on it
+ * (fcntl(2), POSIX locks), and a backup program that comes and goes would then take the log away from under us.
+ */
+static struct bdr_err *lite_file(const char *path)
+{
+    BDR_AUTO(fd) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct stat st;
+
+    if (fd < 0 && errno != EEXIST)
+        BDR_FAIL_ERRNO("opening the database %s", path);
+    if (fd < 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        BDR_FAIL(BDR_INVAL, EISDIR, "opening the database %s: it is a folder", path);
+    if (fd < 0 && access(path, R_OK | W_OK) != 0)
+        BDR_FAIL_ERRNO("opening the database %s", path);
+    return NULL;
+}
+
 static struct bdr_err *lite_open(const struct bdr_db_options *options, bool writer, void **out)
 {
     BDR_AUTO(lite) struct lite_conn *c = calloc(1, sizeof(*c));
     const char *path = strncmp(options->where, "sqlite:", 7) ? options->where : options->where + 7;
-    int fd;
 
     BDR_NOMEM_IF_NULL(c);
     if (!*path || strstr(path, ":memory:"))
@@ -137,11 +157,7 @@ static struct bdr_err *lite_open(const struct bdr_db_options *options, bool writ
     c->writer = writer;
     c->stmts = calloc(bdr_stmt_count, sizeof(*c->stmts));
     BDR_NOMEM_IF_NULL(c->stmts);
-    /* made here so that it is nobody else's from its first byte; -wal and -shm get the same mode from SQLite */
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        BDR_FAIL_ERRNO("opening the database %s", path);
-    close(fd);
+    BDR_TRY(lite_file(path));
     /* NOMUTEX: a connection belongs to one thread at a time */
     if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL) !=
         SQLITE_OK) {

@@ -10,8 +10,8 @@
 
 const struct bdr_alarm_kind bdr_alarm_kinds[BDR_ALARMS] = {
 #define A(name, kind, sev, title_en, title_zh, text_en, text_zh, todo_en, todo_zh, raised, cleared)                    \
-    [BDR_ALARM_##name] = {kind, BDR_SEV_##sev, {title_en, title_zh}, {text_en, text_zh}, {todo_en, todo_zh}, raised,   \
-                          cleared},
+    [BDR_ALARM_##                                                                                                      \
+        name] = {kind, BDR_SEV_##sev, {title_en, title_zh}, {text_en, text_zh}, {todo_en, todo_zh}, raised, cleared},
 #include "alarms.def"
 #undef A
 };
@@ -50,8 +50,7 @@ void bdr_span_words(struct bdr_buf *out, int64_t ms, enum bdr_lang lang)
     static const struct {
         int64_t ms;
         const char *unit[2];
-    } units[] = {
-        {86400000, {" d", "天"}}, {3600000, {" h", "小时"}}, {60000, {" min", "分钟"}}, {1000, {" s", "秒"}}};
+    } units[] = {{86400000, {" d", "天"}}, {3600000, {" h", "小时"}}, {60000, {" min", "分钟"}}, {1000, {" s", "秒"}}};
     int said = 0;
 
     ms = ms < 0 ? -ms : ms;
@@ -147,8 +146,8 @@ struct bdr_err *bdr_event_add(struct bdr_tx *tx, const char *kind, const char *o
     int64_t id;
 
     BDR_TRY(bdr_values_json(v, n, 0, &text));
-    return bdr_q_event_add(
-        tx, &(struct bdr_in_event_add){now_ms, kind, object, object_id, (const char *)text.data}, &id);
+    return bdr_q_event_add(tx, &(struct bdr_in_event_add){now_ms, kind, object, object_id, (const char *)text.data},
+                           &id);
 }
 
 static void told_add(struct bdr_told *told, int64_t id)

@@ -38,8 +38,14 @@ struct bdr_value {
     const char *name, *text; /* text NULL: the number */
     int64_t number;
 };
-#define BDR_VT(n, v) {.name = (n), .text = (v)}
-#define BDR_VN(n, v) {.name = (n), .number = (v)}
+#define BDR_VT(n, v)                                                                                                   \
+    {                                                                                                                  \
+        .name = (n), .text = (v)                                                                                       \
+    }
+#define BDR_VN(n, v)                                                                                                   \
+    {                                                                                                                  \
+        .name = (n), .number = (v)                                                                                     \
+    }
 
 /* What is so. `mark`: another number (the failed job's) makes an alarm that stands already count once more. */
 struct bdr_found {

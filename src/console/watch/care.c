@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOUR_MS       INT64_C(3600000)
-#define PRUNE_CALM_MS (20 * HOUR_MS)  /* from then on the next calm moment */
-#define PRUNE_MS      (24 * HOUR_MS)  /* calm or not */
-#define PRUNE_LOW_MS  (4 * HOUR_MS)   /* while space is low */
-#define LOW_PCT       85
+#define HOUR_MS        INT64_C(3600000)
+#define PRUNE_CALM_MS  (20 * HOUR_MS) /* from then on the next calm moment */
+#define PRUNE_MS       (24 * HOUR_MS) /* calm or not */
+#define PRUNE_LOW_MS   (4 * HOUR_MS)  /* while space is low */
+#define LOW_PCT        85
 #define VERIFY_CALM_MS (6 * 24 * HOUR_MS)
 #define VERIFY_MS      (7 * 24 * HOUR_MS)
 #define VERIFY_PCT     2 /* of the blocks each week: all of them within a year */
@@ -29,7 +29,7 @@ static bool care_low(const struct bdr_row_care_list *r)
     return r->free_bytes.set && total > 0 && (double)r->used_bytes * 100 >= total * LOW_PCT;
 }
 
-/* Calm: nobody writes to it now. A repository that was never cared for is as if it were done when it was made. */
+/* Calm: nobody writes to it now. One that was never cared for is due. */
 static bool care_wanted(const struct bdr_row_care_list *r, int64_t done_ms, int64_t calm_ms, int64_t at_last_ms,
                         int64_t now_ms)
 {
@@ -38,28 +38,56 @@ static bool care_wanted(const struct bdr_row_care_list *r, int64_t done_ms, int6
     return !r->cares && (age >= at_last_ms || (age >= calm_ms && !r->syncs));
 }
 
-/* {"rules":[{"retention":"daily=7","hosts":[1,2]}]}; *out NULL when all of it is kept. Hosts not named are kept. */
-static struct bdr_err *care_rules(struct bdr_tx *tx, int64_t repository_id, char **out)
+/* Hosts by retention; `rules` gets {"retention":"daily=7","hosts":[1,2]} for each. */
+static struct bdr_err *care_rules(struct bdr_tx *tx, int64_t repository_id, json_t *rules)
 {
     BDR_AUTO(mem) struct bdr_row_care_keeps *row = NULL;
-    json_t *rules = json_array(), *hosts = NULL, *root = json_pack("{s:o}", "rules", rules);
-    struct bdr_err *err;
+    json_t *hosts = NULL;
     size_t n = 0;
-    bool ok = root != NULL;
+    bool ok = true;
 
-    err = bdr_q_care_keeps(tx, repository_id, &row, &n);
-    for (size_t i = 0; !err && ok && i < n; i++) {
+    BDR_TRY(bdr_q_care_keeps(tx, repository_id, &row, &n));
+    for (size_t i = 0; ok && i < n; i++) {
         if (!i || strcmp(row[i].retention, row[i - 1].retention) != 0) {
             hosts = json_array();
             ok = !json_array_append_new(rules, json_pack("{s:s,s:o}", "retention", row[i].retention, "hosts", hosts));
         }
         ok = ok && !json_array_append_new(hosts, json_integer((json_int_t)row[i].host_id));
     }
-    *out = !err && ok && n ? json_dumps(root, JSON_COMPACT) : NULL;
+    if (!ok)
+        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    return NULL;
+}
+
+/* Points that a person holds: no rule removes them. */
+static struct bdr_err *care_held(struct bdr_tx *tx, int64_t repository_id, json_t *held)
+{
+    BDR_AUTO(mem) struct bdr_row_care_held *row = NULL;
+    size_t n = 0;
+
+    BDR_TRY(bdr_q_care_held(tx, repository_id, &row, &n));
+    for (size_t i = 0; i < n; i++)
+        if (json_array_append_new(held, json_string(row[i].ref)))
+            BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    return NULL;
+}
+
+/* {"rules":[...],"keep":["POINT"]}; *out NULL when policies keep everything. Hosts that no rule names are kept. */
+static struct bdr_err *care_params(struct bdr_tx *tx, int64_t repository_id, char **out)
+{
+    json_t *rules = json_array(), *held = json_array(), *root = json_pack("{s:o,s:o}", "rules", rules, "keep", held);
+    struct bdr_err *err = root ? care_rules(tx, repository_id, rules) : NULL;
+
+    if (root && !err && json_array_size(rules))
+        err = care_held(tx, repository_id, held);
+    if (root && !err && json_array_size(rules)) {
+        *out = json_dumps(root, JSON_COMPACT);
+        if (!*out)
+            err = bdr_err_new(BDR_NOMEM, 0, BDR_AT, "allocating memory");
+    }
     json_decref(root);
     BDR_TRY(err);
-    if (!ok || (n && !*out))
-        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    BDR_NOMEM_IF_NULL(root);
     return NULL;
 }
 
@@ -78,21 +106,22 @@ static struct bdr_err *care_begin(struct bdr_tx *tx, void *ctx)
     if (!n)
         return NULL;
     if (prune) {
-        BDR_TRY(care_rules(tx, c->r->id, &c->params));
+        BDR_TRY(care_params(tx, c->r->id, &c->params));
         if (!c->params)
             return NULL; /* policies here keep everything */
     }
-    return bdr_q_job_add(tx,
-                         &(struct bdr_in_job_add){.kind = c->kind,
-                                                  .machine_id = BDR_SOME(c->r->gateway_id),
-                                                  .repository_id = BDR_SOME(c->r->id),
-                                                  .params = prune ? c->params : "{\"sample_pct\":" BDR_STR(VERIFY_PCT) "}",
-                                                  .origin = "policy",
-                                                  .disks = 0,
-                                                  .due_ms = c->now_ms,
-                                                  .max_tries = 3,
-                                                  .now_ms = c->now_ms},
-                         &c->job_id);
+    return bdr_q_job_add(
+        tx,
+        &(struct bdr_in_job_add){.kind = c->kind,
+                                 .machine_id = BDR_SOME(c->r->gateway_id),
+                                 .repository_id = BDR_SOME(c->r->id),
+                                 .params = prune ? c->params : "{\"sample_pct\":" BDR_STR(VERIFY_PCT) "}",
+                                 .origin = "policy",
+                                 .disks = 0,
+                                 .due_ms = c->now_ms,
+                                 .max_tries = 3,
+                                 .now_ms = c->now_ms},
+        &c->job_id);
 }
 
 static struct bdr_err *care_do(struct bdr_console *c, const struct bdr_row_care_list *r, const char *kind,

@@ -43,10 +43,9 @@ static struct bdr_err *cond_rpo(struct bdr_tx *tx, struct bdr_sweep *s, int64_t 
 
     BDR_TRY(bdr_q_rpo_missed(tx, now_ms, &row, &n));
     for (size_t i = 0; i < n; i++) {
-        const struct bdr_value v[] = {
-            BDR_VT("host", row[i].name),
-            BDR_VN("since", row[i].last_point_ms ? row[i].last_point_ms : row[i].since_ms),
-            BDR_VN("rpo", row[i].rpo_ms)};
+        const struct bdr_value v[] = {BDR_VT("host", row[i].name),
+                                      BDR_VN("since", row[i].last_point_ms ? row[i].last_point_ms : row[i].since_ms),
+                                      BDR_VN("rpo", row[i].rpo_ms)};
 
         BDR_TRY(bdr_sweep_found(s, &(struct bdr_found){BDR_SEV_CRITICAL, "host", row[i].id, 0, v, BDR_COUNT(v)}));
     }
@@ -64,8 +63,8 @@ static struct bdr_err *cond_failed(struct bdr_tx *tx, struct bdr_sweep *s, int64
                                       BDR_VT("error", *row[i].error_text ? row[i].error_text : row[i].error_code),
                                       BDR_VN("tries", row[i].tries), BDR_VN("job_id", row[i].id)};
 
-        BDR_TRY(bdr_sweep_found(s, &(struct bdr_found){BDR_SEV_WARNING, row[i].object, row[i].object_id, row[i].id, v,
-                                                       BDR_COUNT(v)}));
+        BDR_TRY(bdr_sweep_found(
+            s, &(struct bdr_found){BDR_SEV_WARNING, row[i].object, row[i].object_id, row[i].id, v, BDR_COUNT(v)}));
     }
     return NULL;
 }
@@ -97,9 +96,9 @@ static struct bdr_err *cond_silent(struct bdr_tx *tx, struct bdr_sweep *s, int64
         const struct bdr_value v[] = {BDR_VT("kind", row[i].kind), BDR_VT("name", row[i].name),
                                       BDR_VN("since", row[i].beat_ms)};
 
-        BDR_TRY(bdr_sweep_found(
-            s, &(struct bdr_found){!strcmp(row[i].kind, "gateway") ? BDR_SEV_CRITICAL : BDR_SEV_WARNING, "machine",
-                                   row[i].id, 0, v, BDR_COUNT(v)}));
+        BDR_TRY(
+            bdr_sweep_found(s, &(struct bdr_found){!strcmp(row[i].kind, "gateway") ? BDR_SEV_CRITICAL : BDR_SEV_WARNING,
+                                                   "machine", row[i].id, 0, v, BDR_COUNT(v)}));
     }
     return NULL;
 }
@@ -116,8 +115,8 @@ static struct bdr_err *cond_repository(struct bdr_tx *tx, struct bdr_sweep *s, i
                                       BDR_VT("error", *row[i].state_text ? row[i].state_text : row[i].state)};
 
         if (strcmp(row[i].state, "ok") != 0)
-            BDR_TRY(bdr_sweep_found(
-                s, &(struct bdr_found){BDR_SEV_CRITICAL, "repository", row[i].id, 0, v, BDR_COUNT(v)}));
+            BDR_TRY(
+                bdr_sweep_found(s, &(struct bdr_found){BDR_SEV_CRITICAL, "repository", row[i].id, 0, v, BDR_COUNT(v)}));
     }
     return NULL;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/curl.h"
-#include "watch/notify.h"
 #include <pthread.h>
 #include <string.h>
 
@@ -27,9 +26,26 @@ static size_t curl_sink(char *data, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
-struct bdr_err *watch_curl_open(struct watch_curl *w, const char *ca, const struct bdr_cancel *cancel)
+/* SMTP's answers; a line of a stranger: printable, and not long. */
+static size_t curl_line(char *data, size_t size, size_t n, void *ctx)
+{
+    struct watch_curl *w = ctx;
+    size_t len = BDR_MIN(size * n, sizeof(w->said) - 1);
+
+    memcpy(w->said, data, len);
+    while (len && (w->said[len - 1] == '\r' || w->said[len - 1] == '\n'))
+        len--;
+    w->said[len] = 0;
+    for (size_t i = 0; i < len; i++)
+        if (w->said[i] < 0x20 || w->said[i] > 0x7e)
+            w->said[i] = '?';
+    return size * n;
+}
+
+struct bdr_err *watch_curl_open(struct watch_curl *w, const struct bdr_channel *ch, const struct bdr_cancel *cancel)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *ca = ch->params.ca;
     struct curl_blob blob = {(void *)(uintptr_t)ca, ca ? strlen(ca) : 0, CURL_BLOB_COPY};
     CURLcode rc;
 
@@ -39,11 +55,13 @@ struct bdr_err *watch_curl_open(struct watch_curl *w, const char *ca, const stru
     curl_easy_setopt(w->easy, CURLOPT_ERRORBUFFER, w->text);
     curl_easy_setopt(w->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(w->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(w->easy, CURLOPT_TIMEOUT_MS, (long)BDR_SEND_MS);
+    curl_easy_setopt(w->easy, CURLOPT_TIMEOUT_MS, (long)ch->deadline_ms);
     curl_easy_setopt(w->easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(w->easy, CURLOPT_XFERINFOFUNCTION, curl_cancelled);
     curl_easy_setopt(w->easy, CURLOPT_XFERINFODATA, w);
     curl_easy_setopt(w->easy, CURLOPT_WRITEFUNCTION, curl_sink);
+    curl_easy_setopt(w->easy, CURLOPT_HEADERFUNCTION, curl_line);
+    curl_easy_setopt(w->easy, CURLOPT_HEADERDATA, w);
     curl_easy_setopt(w->easy, CURLOPT_MAXFILESIZE, (long)REPLY_MAX);
     curl_easy_setopt(w->easy, CURLOPT_FOLLOWLOCATION, 0L); /* what is signed goes to who was named */
     curl_easy_setopt(w->easy, CURLOPT_PROXY, "");          /* nor where the environment says */
@@ -69,11 +87,13 @@ struct bdr_err *watch_curl_run(struct watch_curl *w)
 {
     CURLcode rc = curl_easy_perform(w->easy);
     const char *text = *w->text ? w->text : curl_easy_strerror(rc);
-    enum bdr_code code = rc == CURLE_OPERATION_TIMEDOUT                                      ? BDR_TIMEOUT
-                         : rc == CURLE_ABORTED_BY_CALLBACK                                   ? BDR_CANCELLED
+    enum bdr_code code = rc == CURLE_OPERATION_TIMEDOUT                                     ? BDR_TIMEOUT
+                         : rc == CURLE_ABORTED_BY_CALLBACK                                  ? BDR_CANCELLED
                          : rc == CURLE_LOGIN_DENIED || rc == CURLE_PEER_FAILED_VERIFICATION ? BDR_AUTH
-                                                                                             : BDR_NET;
+                                                                                            : BDR_NET;
 
+    if (rc && (*w->said == '4' || *w->said == '5')) /* SMTP: why it does not want to */
+        BDR_FAIL(code, 0, "%s: '%s'", text, w->said);
     if (rc)
         BDR_FAIL(code, 0, "%s", text);
     return NULL;

@@ -5,17 +5,18 @@
  * Threads: one at a time.
  */
 #pragma once
-#include "bdr/cancel.h"
+#include "watch/notify.h"
 #include <curl/curl.h>
 
 struct watch_curl {
-    CURL *easy; /* owned */
+    CURL *easy;              /* owned */
     struct curl_slist *list; /* owned: headers or recipients */
     const struct bdr_cancel *cancel;
     char text[CURL_ERROR_SIZE];
+    char said[160]; /* the far side's last line, when it is no HTTP */
 };
-/* `ca`: PEM, NULL the system's. The deadline is BDR_SEND_MS. */
-bdr_ret watch_curl_open(struct watch_curl *w, const char *ca, const struct bdr_cancel *cancel);
+/* For a delivery of `ch`: its deadline and whom it trusts. */
+bdr_ret watch_curl_open(struct watch_curl *w, const struct bdr_channel *ch, const struct bdr_cancel *cancel);
 bdr_ret watch_curl_add(struct watch_curl *w, const char *text);
 /* Runs it; errors are for people. */
 bdr_ret watch_curl_run(struct watch_curl *w);

@@ -8,7 +8,7 @@
 
 #define BATCH         100
 #define ROUNDS        20
-#define USUAL_RUNS    8   /* fewer say nothing about what is usual */
+#define USUAL_RUNS    8 /* fewer say nothing about what is usual */
 #define KEPT_RUNS     48
 #define UNUSUAL_TIMES 8
 #define UNUSUAL_FLOOR (INT64_C(256) << 20)
@@ -92,20 +92,51 @@ static struct bdr_err *ended_sync(struct bdr_tx *tx, struct ended *e, const stru
         BDR_TRY(bdr_alarm_raise(tx, BDR_ALARM_TRACKER_MISS,
                                 &(struct bdr_found){BDR_SEV_CRITICAL, "host", j->host_id.v, j->id, v, BDR_COUNT(v)},
                                 e->now_ms, &e->told));
-    } else if (result_number(result, "audited_blocks") > 0) {
+    } else if (!misses && !full && result_number(result, "audited_blocks")) { /* 0: nothing was looked at */
         BDR_TRY(bdr_alarm_clear(tx, BDR_ALARM_TRACKER_MISS, "host", j->host_id.v, e->now_ms, &e->told));
     }
     return changed >= 0 && !full && misses <= 0 ? ended_changes(tx, e, j, changed) : NULL;
 }
 
+static bool names(const json_t *list, const char *ref)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *item = json_string_value(json_array_get(list, i));
+
+        if (item && !strcmp(item, ref))
+            return true;
+    }
+    return false;
+}
+
+/* What a gateway found in its own repository: points that are damaged, and those it was asked about that are right. */
+static struct bdr_err *ended_verify(struct bdr_tx *tx, const struct bdr_row_job_ended *j, const json_t *result,
+                                    const json_t *asked)
+{
+    const json_t *damaged = json_object_get(result, "damaged_points");
+    int64_t n;
+
+    for (size_t i = 0; i < json_array_size(damaged); i++)
+        if (json_is_string(json_array_get(damaged, i)))
+            BDR_TRY(bdr_q_point_damaged(tx, j->repository_id.v, json_string_value(json_array_get(damaged, i)), &n));
+    for (size_t i = 0; i < json_array_size(asked); i++) {
+        const char *ref = json_string_value(json_array_get(asked, i));
+
+        if (ref && !names(damaged, ref))
+            BDR_TRY(bdr_q_point_verified(tx, j->repository_id.v, ref, j->ended_ms, &n));
+    }
+    return NULL;
+}
+
 static struct bdr_err *ended_one(struct bdr_tx *tx, struct ended *e, const struct bdr_row_job_ended *j)
 {
     bool done = !strcmp(j->state, "done"), failed = !strcmp(j->state, "failed");
-    json_t *result = done && *j->result ? json_loads(j->result, 0, NULL) : NULL;
+    json_t *result = *j->result ? json_loads(j->result, 0, NULL) : NULL;
+    json_t *params = *j->params ? json_loads(j->params, 0, NULL) : NULL;
     int64_t read = result_number(result, "read_bytes"), mine = 0, hour = j->ended_ms - j->ended_ms % 3600000;
-    const struct bdr_value v[] = {BDR_VT("job", j->kind), BDR_VT("name", j->name), BDR_VT("origin", j->origin),
-                                  BDR_VN("job_id", j->id), BDR_VN("bytes", j->done_bytes),
-                                  BDR_VT("error", j->error_text)};
+    const struct bdr_value v[] = {BDR_VT("job", j->kind),         BDR_VT("name", j->name),
+                                  BDR_VT("origin", j->origin),    BDR_VN("job_id", j->id),
+                                  BDR_VN("bytes", j->done_bytes), BDR_VT("error", j->error_text)};
     struct bdr_err *err;
 
     err = bdr_q_job_watched(tx, j->id, j->ended_ms, &mine);
@@ -113,12 +144,18 @@ static struct bdr_err *ended_one(struct bdr_tx *tx, struct ended *e, const struc
         err = bdr_q_moved_add(tx, &(struct bdr_in_moved_add){all ? 0 : hour, done, failed,
                                                              read >= 0 ? read : j->done_bytes, j->stored_bytes});
     if (!err && mine)
-        err = bdr_event_add(tx, done ? "job.done" : failed ? "job.failed" : "job.cancelled",
+        err = bdr_event_add(tx,
+                            done     ? "job.done"
+                            : failed ? "job.failed"
+                                     : "job.cancelled",
                             j->host_id.set ? "host" : "job", j->host_id.set ? j->host_id.v : j->id, v, BDR_COUNT(v),
                             e->now_ms);
     if (!err && mine && done && j->host_id.set && !strcmp(j->kind, "sync"))
         err = ended_sync(tx, e, j, result);
+    if (!err && mine && result && j->repository_id.set && !strcmp(j->kind, "verify"))
+        err = ended_verify(tx, j, result, json_object_get(params, "points"));
     json_decref(result);
+    json_decref(params);
     return err;
 }
 

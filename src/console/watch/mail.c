@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define WORD_BYTES 45 /* of text in an encoded word: 75 characters at most (RFC 2047 2) */
+#define WORD_BYTES 39 /* of text in an encoded word: with "Subject: " before it a line has 78 characters at most */
 #define LINE_BYTES 57 /* 76 characters of base64 (RFC 2045 6.8) */
 
 static void mail_base64(struct bdr_buf *out, const void *data, size_t len)
@@ -79,7 +79,8 @@ static size_t mail_give(char *to, size_t size, size_t n, void *ctx)
     return len;
 }
 
-struct bdr_err *bdr_mail_send(const struct bdr_channel *ch, const struct bdr_message *m, const struct bdr_cancel *cancel)
+struct bdr_err *bdr_mail_send(const struct bdr_channel *ch, const struct bdr_message *m,
+                              const struct bdr_cancel *cancel)
 {
     const struct bdr_channel_params *p = &ch->params;
     BDR_AUTO(watch_curl) struct watch_curl w = {0};
@@ -90,7 +91,7 @@ struct bdr_err *bdr_mail_send(const struct bdr_channel *ch, const struct bdr_mes
 
     BDR_TRY(bdr_mail_text(ch, m, &text));
     at = bdr_cur_of(text.data, text.len);
-    BDR_TRY(watch_curl_open(&w, p->ca, cancel));
+    BDR_TRY(watch_curl_open(&w, ch, cancel));
     snprintf(url, sizeof(url), "%s://%s%s%s:%u/openbdr", p->tls == BDR_MAIL_TLS ? "smtps" : "smtp", v6 ? "[" : "",
              p->host, v6 ? "]" : "", p->port);
     curl_easy_setopt(w.easy, CURLOPT_URL, url);

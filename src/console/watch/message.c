@@ -103,8 +103,8 @@ static json_t *item_json(const struct bdr_message_item *item, const struct item_
     const struct bdr_row_alarm *a = item->alarm;
     json_t *text = json_loads(a->text, 0, NULL), *values = json_object_get(text, "v");
     char since[32];
-    json_t *v = json_pack("{s:s,s:I,s:s,s:s,s:s,s:I,s:s?,s:s?,s:s?,s:s,s:I}", "what", item->what, "alarm", (json_int_t)a->id,
-                          "kind", a->kind, "severity", a->severity, "object", a->object, "object_id",
+    json_t *v = json_pack("{s:s,s:I,s:s,s:s,s:s,s:I,s:s?,s:s?,s:s?,s:s,s:I}", "what", item->what, "alarm",
+                          (json_int_t)a->id, "kind", a->kind, "severity", a->severity, "object", a->object, "object_id",
                           (json_int_t)a->object_id, "title", w->title, "text", w->text, "todo", w->todo, "since",
                           bdr_rfc3339_text(a->raised_ms, since), "times", (json_int_t)a->times);
 
@@ -128,8 +128,8 @@ static struct bdr_err *subject_make(struct bdr_arena *arena, const struct bdr_me
             if (strcmp(items[i].what, "cleared") != 0)
                 by[bdr_severity_of(items[i].alarm->severity)]++;
         *out = bdr_arena_printf(arena, "[OpenBDR] %zu %s: %s %zu, %s %zu, %s %zu", n, words[W_MANY][lang],
-                                severity_words[2][lang], by[2], severity_words[1][lang], by[1],
-                                words[W_CLEARED][lang], n - by[0] - by[1] - by[2]);
+                                severity_words[2][lang], by[2], severity_words[1][lang], by[1], words[W_CLEARED][lang],
+                                n - by[0] - by[1] - by[2]);
     }
     BDR_NOMEM_IF_NULL(*out);
     return NULL;
@@ -175,7 +175,8 @@ struct bdr_err *bdr_message_make(struct bdr_arena *arena, const struct bdr_chann
             return err;
         }
         json_array_append_new(list, item_json(&items[i], &w[i]));
-        out->severity[i] = !strcmp(items[i].what, "cleared") ? BDR_SEV_INFO : (int)bdr_severity_of(items[i].alarm->severity);
+        out->severity[i] =
+            !strcmp(items[i].what, "cleared") ? BDR_SEV_INFO : (int)bdr_severity_of(items[i].alarm->severity);
         out->lines[i] = bdr_arena_printf(arena, "%s: %s%s%s: %s", words[what_word(items[i].what)][lang], w[i].title,
                                          *w[i].name ? ": " : "", w[i].name, w[i].text);
         if (i)

@@ -18,8 +18,8 @@ enum metric {
 static const struct {
     const char *name, *type, *unit, *labels, *help;
 } metrics[METRICS] = {
-#define GAUGE   "gauge"
-#define COUNTER "counter"
+#define GAUGE                                   "gauge"
+#define COUNTER                                 "counter"
 #define M(name, text, type, unit, labels, help) [METRIC_##name] = {text, type, unit, labels, help},
 #include "metrics.def"
 #undef M
@@ -215,8 +215,9 @@ static void page_process(struct page *p)
         number(p, METRIC_FDS, (double)fds);
     }
     if (getrusage(RUSAGE_SELF, &u) == 0)
-        number(p, METRIC_CPU, (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-                                  (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
+        number(p, METRIC_CPU,
+               (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
 }
 
 static struct bdr_err *page_write(struct page *p, struct bdr_buf *out)

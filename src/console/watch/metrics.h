@@ -8,7 +8,7 @@
 #include "bdr/bytes.h"
 #include "console.h"
 
-#define BDR_METRICS_HOSTS     100  /* hosts with a row of their own, unless the setting metrics.hosts says otherwise */
+#define BDR_METRICS_HOSTS     100 /* hosts with a row of their own, unless the setting metrics.hosts says otherwise */
 #define BDR_METRICS_HOSTS_MAX 1000
 
 /* Appends the whole page. */

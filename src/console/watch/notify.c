@@ -18,9 +18,8 @@ const struct bdr_choice bdr_mail_tlss[] = {
     {"tls", BDR_MAIL_TLS, "Encrypted from the start.", "TLS"},
     {"none", BDR_MAIL_PLAIN, "Not encrypted; no password then.", "不加密"},
     {.name = NULL}};
-const struct bdr_choice bdr_syslog_transports[] = {{"udp", BDR_SYSLOG_UDP, "UDP.", "UDP"},
-                                                   {"tcp", BDR_SYSLOG_TCP, "TCP with octet counts.", "TCP"},
-                                                   {.name = NULL}};
+const struct bdr_choice bdr_syslog_transports[] = {
+    {"udp", BDR_SYSLOG_UDP, "UDP.", "UDP"}, {"tcp", BDR_SYSLOG_TCP, "TCP with octet counts.", "TCP"}, {.name = NULL}};
 const struct bdr_choice bdr_severities[] = {{"info", BDR_SEV_INFO, "All.", "提示"},
                                             {"warning", BDR_SEV_WARNING, "Warnings and worse.", "警告"},
                                             {"critical", BDR_SEV_CRITICAL, "Only what cannot wait.", "严重"},
@@ -55,7 +54,7 @@ const char *bdr_channel_secret_field(int kind)
 struct bdr_err *bdr_channel_open(struct bdr_tx *tx, const struct bdr_keyring *ring, struct bdr_arena *arena,
                                  const struct bdr_row_channel *row, struct bdr_channel *out)
 {
-    struct bdr_channel ch = {.row = row, .kind = -1};
+    struct bdr_channel ch = {.row = row, .kind = -1, .deadline_ms = BDR_SEND_MS};
     const char *field;
     bool found = false;
 
@@ -83,7 +82,7 @@ struct bdr_err *bdr_channel_send(const struct bdr_channel *ch, const struct bdr_
                                  const struct bdr_cancel *cancel)
 {
     static struct bdr_err *(*const send[])(const struct bdr_channel *ch, const struct bdr_message *m,
-                                   const struct bdr_cancel *cancel) = {
+                                           const struct bdr_cancel *cancel) = {
         [BDR_CHANNEL_MAIL] = bdr_mail_send,
         [BDR_CHANNEL_WEBHOOK] = bdr_webhook_send,
         [BDR_CHANNEL_SYSLOG] = bdr_syslog_send,
@@ -127,11 +126,15 @@ static struct bdr_err *batch_end(struct bdr_tx *tx, void *ctx)
     for (size_t i = 0; i < b->n; i++) {
         bool last = b->row[i].tries >= BDR_NOTIFY_TRIES;
 
-        BDR_TRY(bdr_q_notification_end(
-            tx, &(struct bdr_in_notification_end){b->row[i].id, !b->error ? "sent" : last ? "failed" : "ready",
-                                                  b->now_ms + bdr_notify_backoff_ms(b->row[i].tries),
-                                                  b->error ? b->error : "", b->now_ms},
-            &n));
+        BDR_TRY(
+            bdr_q_notification_end(tx,
+                                   &(struct bdr_in_notification_end){b->row[i].id,
+                                                                     !b->error ? "sent"
+                                                                     : last    ? "failed"
+                                                                               : "ready",
+                                                                     b->now_ms + bdr_notify_backoff_ms(b->row[i].tries),
+                                                                     b->error ? b->error : "", b->now_ms},
+                                   &n));
     }
     return b->error ? bdr_q_channel_error(tx, b->channel_id, b->now_ms, b->error, &n)
                     : bdr_q_channel_ok(tx, b->channel_id, b->now_ms, &n);
@@ -155,8 +158,7 @@ static void load_free(void *p)
     free(l->row);
 }
 
-static struct bdr_err *load_batch(struct bdr_console *c, struct bdr_arena *arena, const struct batch *b,
-                                  struct load *l)
+static struct bdr_err *load_batch(struct bdr_console *c, struct bdr_arena *arena, const struct batch *b, struct load *l)
 {
     BDR_AUTO(tx) struct bdr_tx *tx = NULL;
 
@@ -188,8 +190,8 @@ static struct bdr_err *batch_send(struct bdr_console *c, struct batch *b)
     BDR_TRY(load_batch(c, arena, b, l));
     if (!l->n)
         return NULL;
-    BDR_TRY(bdr_message_make(arena, &l->ch, l->items, l->n, c->config.public_url ? c->config.public_url : "",
-                             b->now_ms, &m));
+    BDR_TRY(bdr_message_make(arena, &l->ch, l->items, l->n, c->config.public_url ? c->config.public_url : "", b->now_ms,
+                             &m));
     return bdr_channel_send(&l->ch, &m, &c->ticks_stop);
 }
 
@@ -206,7 +208,8 @@ static struct bdr_err *deliver_one(struct bdr_console *c, int64_t channel_id, in
         } else {
             b.error = sent ? bdr_err_text(sent, text, sizeof(text)) : NULL;
             if (sent)
-                BDR_LOG(WARN, "notify.failed", F_U64("channel", (uint64_t)channel_id), F_U64("alarms", b.n), F_ERR(sent));
+                BDR_LOG(WARN, "notify.failed", F_U64("channel", (uint64_t)channel_id), F_U64("alarms", b.n),
+                        F_ERR(sent));
             err = bdr_db_run(c->db, BDR_TX_LOCK, batch_end, &b);
             bdr_err_drop(sent, "kept in its row; it becomes an alarm");
         }

@@ -41,6 +41,7 @@ struct bdr_channel {
     int kind;
     struct bdr_channel_params params; /* in the arena */
     struct bdr_secret secret;         /* owned; password or signing key */
+    uint32_t deadline_ms;             /* BDR_SEND_MS, but for tests */
 };
 /* Reads params and secret. `tx` may be any kind. */
 bdr_ret bdr_channel_open(struct bdr_tx *tx, const struct bdr_keyring *ring, struct bdr_arena *arena,

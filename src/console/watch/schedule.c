@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH      20  /* hosts in one transaction: a transaction costs a sync of the disk */
-#define ROUND      500 /* hosts in one tick; the next one is a second later */
-#define WAKES      64
-#define RETRY_MS   600000 /* a host without a next time is looked at again after */
+#define BATCH    20  /* hosts in one transaction: a transaction costs a sync of the disk */
+#define ROUND    500 /* hosts in one tick; the next one is a second later */
+#define WAKES    64
+#define RETRY_MS 600000 /* a host without a next time is looked at again after */
 
 /* Hosts and what came of them. */
 struct plan {

@@ -144,8 +144,7 @@ struct bdr_err *bdr_sweep_end(struct bdr_console *c, struct bdr_sweep *s, int64_
     s->now_ms = now_ms;
     if (s->n)
         qsort(s->items, s->n, sizeof(*s->items), sweep_compare);
-    BDR_TRY_FOR(bdr_db_run(c->db, BDR_TX_LOCK, sweep_apply, s), "alarms of the kind %s",
-                bdr_alarm_kinds[s->kind].kind);
+    BDR_TRY_FOR(bdr_db_run(c->db, BDR_TX_LOCK, sweep_apply, s), "alarms of the kind %s", bdr_alarm_kinds[s->kind].kind);
     bdr_alarm_tell(c, &s->told);
     return NULL;
 }

@@ -103,7 +103,7 @@ struct bdr_err *bdr_syslog_send(const struct bdr_channel *ch, const struct bdr_m
 {
     bool tcp = ch->params.transport == BDR_SYSLOG_TCP;
     const struct addrinfo want = {.ai_socktype = tcp ? SOCK_STREAM : SOCK_DGRAM};
-    uint64_t until = bdr_clock_mono_ms() + BDR_SEND_MS / 2;
+    uint64_t until = bdr_clock_mono_ms() + ch->deadline_ms;
     struct addrinfo *list = NULL;
     struct bdr_err *err = NULL;
     BDR_AUTO(fd) int fd = -1;

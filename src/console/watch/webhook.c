@@ -30,7 +30,7 @@ struct bdr_err *bdr_webhook_send(const struct bdr_channel *ch, const struct bdr_
     char timestamp[24], signature[72], header[128];
     long status = 0;
 
-    BDR_TRY(watch_curl_open(&w, ch->params.ca, cancel));
+    BDR_TRY(watch_curl_open(&w, ch, cancel));
     curl_easy_setopt(w.easy, CURLOPT_URL, ch->params.url);
     curl_easy_setopt(w.easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(w.easy, CURLOPT_USERAGENT, "openbdr/" OPENBDR_VERSION);

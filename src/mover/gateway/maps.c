@@ -440,14 +440,18 @@ struct bdr_err *gwc_map_finish(struct bdr_sink *s, struct bdr_sink_map *map, str
 static struct bdr_err *set_send(struct gwc *g, const struct gwc_set *set)
 {
     BDR_AUTO(http_reply) struct bdr_http_reply reply = {0};
+    struct bdr_err *err;
     char path[64];
 
     snprintf(path, sizeof(path), "./maps/%u/set?n=%llu", set->map->number, (unsigned long long)set->n);
     atomic_fetch_add(&g->sent_bytes, set->body.len);
-    return gwc_call(g, "POST", path,
-                    &(struct bdr_http_call){.type = "application/octet-stream", .body = set->body.data,
-                                            .body_len = set->body.len, .cancel = &g->stop},
-                    &reply);
+    err = gwc_call(g, "POST", path,
+                   &(struct bdr_http_call){.type = "application/octet-stream", .body = set->body.data,
+                                           .body_len = set->body.len, .cancel = &g->stop},
+                   &reply);
+    if (err && err->sys == 422) /* it said that it has them, and has them no more: the next try asks again */
+        return bdr_err_recode(err, BDR_NET, BDR_AT, "the gateway has lost blocks of this host; run it again");
+    return err;
 }
 
 /* The next request whose blocks have all been taken. */

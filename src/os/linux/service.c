@@ -62,7 +62,8 @@ struct bdr_err *bdr_os_user(const char *name, uid_t *out_uid, gid_t *out_gid)
         unsigned uid, gid;
         const char *p = strchr(line + n, ':');
 
-        if (n < sizeof(want) && strlen(line) > n && !strncmp(line, want, n) && p && sscanf(p + 1, "%u:%u:", &uid, &gid) == 2) {
+        if (n < sizeof(want) && strlen(line) > n && !strncmp(line, want, n) && p &&
+            sscanf(p + 1, "%u:%u:", &uid, &gid) == 2) {
             fclose(f);
             *out_uid = uid;
             *out_gid = gid;
@@ -104,17 +105,23 @@ struct bdr_err *bdr_os_die_with_parent(pid_t parent)
 #ifdef NEVER_ARCH
 static const int never_exec[] = {SYS_execve, SYS_execveat};
 static const int never_system[] = {
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns, SYS_swapon, SYS_swapoff, SYS_reboot,
-    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_bpf, SYS_perf_event_open, SYS_ptrace,
-    SYS_process_vm_readv, SYS_process_vm_writev, SYS_settimeofday, SYS_clock_settime, SYS_adjtimex, SYS_clock_adjtime,
-    SYS_sethostname, SYS_setdomainname, SYS_acct, SYS_quotactl, SYS_keyctl, SYS_add_key, SYS_request_key,
-    SYS_userfaultfd, SYS_syslog,
+    SYS_mount,        SYS_umount2,          SYS_pivot_root,        SYS_chroot,        SYS_unshare,
+    SYS_setns,        SYS_swapon,           SYS_swapoff,           SYS_reboot,        SYS_init_module,
+    SYS_finit_module, SYS_delete_module,    SYS_kexec_load,        SYS_bpf,           SYS_perf_event_open,
+    SYS_ptrace,       SYS_process_vm_readv, SYS_process_vm_writev, SYS_settimeofday,  SYS_clock_settime,
+    SYS_adjtimex,     SYS_clock_adjtime,    SYS_sethostname,       SYS_setdomainname, SYS_acct,
+    SYS_quotactl,     SYS_keyctl,           SYS_add_key,           SYS_request_key,   SYS_userfaultfd,
+    SYS_syslog,
 #ifdef SYS_iopl
-    SYS_iopl, SYS_ioperm,
+    SYS_iopl,         SYS_ioperm,
 #endif
 };
 static const int never_device[] = {
-    SYS_open_by_handle_at, SYS_mknodat, SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
+    SYS_open_by_handle_at,
+    SYS_mknodat,
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
 #ifdef SYS_mknod
     SYS_mknod,
 #endif

@@ -2,12 +2,12 @@
 /*
  * mem.c - a platform that is computed: the reference driver and the template for others.
  *
- * Endpoint: "mem:hosts=N,disks=N,size=BYTES,seed=N,gen=N[,fault=WORD][,slow_us=N]". Host "h<i>" has disks "h<i>-d<k>"; a disk's
- * content is that of the source mem: with a seed of its own and the platform's write generation `gen`, so two openings with another
- * generation are two moments of one disk. The password is "mem".
- * Faults: net (each third request fails), list, snapshot, read (every 50th read fails once), denied, stale (tokens are never good).
- * Every seventh host can't be protected, and the last disk of each fifth; both say why.
- * slow_us: so long each read takes, for tests that need a job to last.
+ * Endpoint: "mem:hosts=N,disks=N,size=BYTES,seed=N,gen=N[,fault=WORD][,slow_us=N]". Host "h<i>" has disks "h<i>-d<k>";
+ * a disk's content is that of the source mem: with a seed of its own and the platform's write generation `gen`, so two
+ * openings with another generation are two moments of one disk. The password is "mem". Faults: net (each third request
+ * fails), list, snapshot, read (every 50th read fails once), denied, stale (tokens are never good). Every seventh host
+ * can't be protected, and the last disk of each fifth; both say why. slow_us: so long each read takes, for tests that
+ * need a job to last.
  */
 #include "bdr/bytes.h"
 #include "bdr/platform.h"
@@ -36,7 +36,7 @@ struct pmem_disk {
     struct pmem *p;
     struct bdr_source *inner; /* owned */
     char location[128];
-    bool based;               /* since() was told a good token */
+    bool based; /* since() was told a good token */
     atomic_uint reads;
 };
 
@@ -64,8 +64,11 @@ static struct bdr_err *pmem_option(struct pmem *p, const char *key, const char *
     const struct {
         const char *name;
         uint64_t max, *to;
-    } rows[] = {{"hosts", PMEM_HOSTS_MAX, &p->hosts}, {"disks", PMEM_DISKS_MAX, &p->disks}, {"seed", UINT32_MAX, &p->seed},
-                {"gen", 1000, &p->gen},               {"slow_us", 10000000, &p->slow_us}};
+    } rows[] = {{"hosts", PMEM_HOSTS_MAX, &p->hosts},
+                {"disks", PMEM_DISKS_MAX, &p->disks},
+                {"seed", UINT32_MAX, &p->seed},
+                {"gen", 1000, &p->gen},
+                {"slow_us", 10000000, &p->slow_us}};
 
     if (!strcmp(key, "size"))
         return bdr_size_parse(value, &p->size);
@@ -152,12 +155,13 @@ static struct bdr_err *pmem_host(struct pmem *p, uint64_t h, struct bdr_arena *a
     if (!d || !out->ref || !out->name || !out->addr)
         BDR_FAIL(BDR_NOMEM, 0, "listing hosts");
     for (uint64_t i = 0; i < p->disks; i++) {
-        d[i] = (struct bdr_platform_disk){.ref = bdr_arena_printf(a, "h%llu-d%llu", (unsigned long long)h, (unsigned long long)i),
-                                          .name = bdr_arena_printf(a, "disk%llu", (unsigned long long)i),
-                                          .bus = "mem",
-                                          .size_bytes = p->size,
-                                          .sector_bytes = 512,
-                                          .reason = pmem_disk_reason(p, h, i)};
+        d[i] = (struct bdr_platform_disk){
+            .ref = bdr_arena_printf(a, "h%llu-d%llu", (unsigned long long)h, (unsigned long long)i),
+            .name = bdr_arena_printf(a, "disk%llu", (unsigned long long)i),
+            .bus = "mem",
+            .size_bytes = p->size,
+            .sector_bytes = 512,
+            .reason = pmem_disk_reason(p, h, i)};
         if (!d[i].ref || !d[i].name)
             BDR_FAIL(BDR_NOMEM, 0, "listing disks");
     }
@@ -194,7 +198,8 @@ static struct bdr_err *pdisk_open(struct pmem_disk *d, const char *token)
 {
     struct bdr_source *inner = NULL;
 
-    BDR_TRY(bdr_source_open(&(struct bdr_source_spec){.location = d->location, .base_token = token, .cancel = d->p->cancel}, &inner));
+    BDR_TRY(bdr_source_open(
+        &(struct bdr_source_spec){.location = d->location, .base_token = token, .cancel = d->p->cancel}, &inner));
     bdr_source_close(d->inner);
     d->inner = inner;
     return NULL;
@@ -210,8 +215,8 @@ static struct bdr_err *pdisk_info(struct bdr_source *src, struct bdr_source_info
     return NULL;
 }
 
-static struct bdr_err *pdisk_extents(struct bdr_source *src, enum bdr_extents_of of, uint64_t off, uint64_t len, bdr_extent_fn fn,
-                                     void *ctx)
+static struct bdr_err *pdisk_extents(struct bdr_source *src, enum bdr_extents_of of, uint64_t off, uint64_t len,
+                                     bdr_extent_fn fn, void *ctx)
 {
     struct pmem_disk *d = (struct pmem_disk *)src;
 
@@ -273,7 +278,8 @@ static const struct bdr_source_driver pdisk_driver = {
 
 /* ---- snapshots ---- */
 
-static struct bdr_err *psnap_find(struct pmem *p, const char *host, const char *ref, uint64_t *out_host, uint64_t *out_disk)
+static struct bdr_err *psnap_find(struct pmem *p, const char *host, const char *ref, uint64_t *out_host,
+                                  uint64_t *out_disk)
 {
     unsigned long long h, d;
     int end = 0;
@@ -291,8 +297,8 @@ static struct bdr_err *psnap_find(struct pmem *p, const char *host, const char *
     return NULL;
 }
 
-static struct bdr_err *pmem_snapshot_begin(struct bdr_platform *base, const char *host, const char *const *disks, size_t n,
-                                           struct bdr_platform_snapshot **out)
+static struct bdr_err *pmem_snapshot_begin(struct bdr_platform *base, const char *host, const char *const *disks,
+                                           size_t n, struct bdr_platform_snapshot **out)
 {
     struct pmem *p = (struct pmem *)base;
     BDR_AUTO(mem) struct pmem_snapshot *s = NULL;
@@ -320,7 +326,8 @@ static struct bdr_err *pmem_source(struct bdr_platform_snapshot *base, size_t di
     BDR_NOMEM_IF_NULL(d);
     d->p = p;
     snprintf(d->location, sizeof(d->location), "mem:%llu,seed=%llu,gen=%llu", (unsigned long long)p->size,
-             (unsigned long long)(p->seed * 1000003 + s->host * PMEM_DISKS_MAX + s->disk[disk]), (unsigned long long)p->gen);
+             (unsigned long long)(p->seed * 1000003 + s->host * PMEM_DISKS_MAX + s->disk[disk]),
+             (unsigned long long)p->gen);
     err = pdisk_open(d, NULL);
     if (err) {
         free(d);

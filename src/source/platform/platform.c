@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* platform.c - the entry points of a platform: every call of every driver passes here, checked and kept to its limits. */
+/* platform.c - the entry points of a platform: every call of every driver passes here, checked and kept to its limits.
+ */
 #include "bdr/platform.h"
 #include "bdr/clock.h"
 #include "bdr/sync.h"
@@ -31,7 +32,8 @@ struct bdr_err *bdr_platform_open(const struct bdr_platform_spec *given, struct 
         if (spec.kind && !strcmp(bdr_platform_drivers[i]->name, spec.kind))
             drv = bdr_platform_drivers[i];
     if (!drv)
-        BDR_FAIL(BDR_UNSUPPORTED, 0, "this Sync Proxy can't speak to platforms of kind '%s'", spec.kind ? spec.kind : "");
+        BDR_FAIL(BDR_UNSUPPORTED, 0, "this Sync Proxy can't speak to platforms of kind '%s'",
+                 spec.kind ? spec.kind : "");
     if (!spec.timeout_ms)
         spec.timeout_ms = 600000;
     BDR_TRY(bdr_cancel_check(spec.cancel));
@@ -80,8 +82,8 @@ static struct bdr_err *platform_pace(struct bdr_platform *p)
     return bdr_cancel_sleep(p->core->cancel, at - now);
 }
 
-struct bdr_err *bdr_platform_list(struct bdr_platform *p, const char *cursor, struct bdr_arena *arena, struct bdr_platform_host **out,
-                                  size_t *out_n, const char **out_next)
+struct bdr_err *bdr_platform_list(struct bdr_platform *p, const char *cursor, struct bdr_arena *arena,
+                                  struct bdr_platform_host **out, size_t *out_n, const char **out_next)
 {
     BDR_TRY(platform_pace(p));
     *out_next = NULL;
@@ -111,8 +113,8 @@ static void platform_over(struct bdr_platform *p)
     pthread_mutex_unlock(&p->core->lock);
 }
 
-struct bdr_err *bdr_platform_snapshot_begin(struct bdr_platform *p, const char *host, const char *const *disks, size_t n,
-                                            struct bdr_platform_snapshot **out)
+struct bdr_err *bdr_platform_snapshot_begin(struct bdr_platform *p, const char *host, const char *const *disks,
+                                            size_t n, struct bdr_platform_snapshot **out)
 {
     struct bdr_platform_snapshot *s = NULL;
     struct bdr_err *err;

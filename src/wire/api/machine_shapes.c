@@ -540,6 +540,10 @@ static const struct bdr_shape_field gateway_repo_fields[] = {
      .help = "How blocks are compressed.", .help_zh = "压缩"},
     {BDR_FIELD(struct bdr_gateway_repo, block_bytes), .type = BDR_T_SIZE, .help = "Size of its blocks.",
      .help_zh = "块大小"},
+    {BDR_FIELD(struct bdr_gateway_repo, create),
+     .type = BDR_T_BOOL,
+     .help = "Nobody has seen it yet: make it.",
+     .help_zh = "尚未创建"},
     {.name = NULL},
 };
 static const struct bdr_shape bdr_gateway_repo_shape = {.name = "GatewayRepository",

@@ -236,6 +236,14 @@ static bool key_is_strong(EVP_PKEY *key)
     return EVP_PKEY_is_a(key, "ED25519");
 }
 
+/* It becomes part of a list with commas: nothing but what names and addresses are made of. */
+static bool server_name_ok(const char *name)
+{
+    return *name && strlen(name) <= 253 &&
+           name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:")] == 0 &&
+           (!strchr(name, ':') || inet_pton(AF_INET6, name, (uint8_t[16]){0}) == 1);
+}
+
 struct bdr_err *bdr_ca_issue_machine(const struct bdr_ca *ca, const void *csr, size_t len,
                                      const struct bdr_machine_spec *spec, char **out_pem,
                                      struct bdr_cert_info *out_info)
@@ -243,7 +251,9 @@ struct bdr_err *bdr_ca_issue_machine(const struct bdr_ca *ca, const void *csr, s
     BDR_AUTO(x509_req) X509_REQ *req = csr_read(csr, len);
     EVP_PKEY *pkey = req ? X509_REQ_get0_pubkey(req) : NULL;
     BDR_AUTO(x509) X509 *x = NULL;
-    char uri[160];
+    const char *usage = spec->server ? "serverAuth,clientAuth" : "clientAuth";
+    char san[480];
+    uint8_t ip[16];
 
     if (!bdr_machine_id_ok(spec->machine) || !bdr_role_ok(spec->role))
         BDR_FAIL(BDR_INVAL, 0, "a machine's id has 1 to 64 letters, digits, '.', '_', '-'; its role is a short word");
@@ -255,10 +265,16 @@ struct bdr_err *bdr_ca_issue_machine(const struct bdr_ca *ca, const void *csr, s
         CERT_FAIL(BDR_INVAL, "the request's signature is not right");
     BDR_TRY(cert_begin(spec->machine, pkey, now_or(spec->now_ms), spec->lifetime_ms ? spec->lifetime_ms : MACHINE_LIFE,
                        &x));
-    snprintf(uri, sizeof(uri), "URI:bdr://machine/%s?role=%s", spec->machine, spec->role);
-    if (!ext_add(x, ca->cert, NID_subject_alt_name, uri))
+    if (spec->server && !server_name_ok(spec->server))
+        BDR_FAIL(BDR_INVAL, 0, "'%.255s' is neither a host name nor an address", spec->server);
+    snprintf(san, sizeof(san), "URI:bdr://machine/%s?role=%s%s%s", spec->machine, spec->role,
+             !spec->server                                                                                ? ""
+             : inet_pton(AF_INET, spec->server, ip) == 1 || inet_pton(AF_INET6, spec->server, ip) == 1 ? ",IP:"
+                                                                                                          : ",DNS:",
+             spec->server ? spec->server : "");
+    if (!ext_add(x, ca->cert, NID_subject_alt_name, san))
         CERT_FAIL(BDR_INTERNAL, "naming machine %s", spec->machine);
-    BDR_TRY(cert_finish(ca, x, "clientAuth", false, out_pem));
+    BDR_TRY(cert_finish(ca, x, usage, false, out_pem));
     return out_info ? cert_info_of(x, out_info) : NULL;
 }
 

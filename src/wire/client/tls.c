@@ -54,8 +54,8 @@ struct bdr_err *client_wrong_print(struct bdr_http_client *c)
     memcpy(shown, c->shown, sizeof(shown));
     pthread_mutex_unlock(&c->lock);
     if (shown[0])
-        BDR_FAIL(BDR_AUTH, 0, "%s is not the server we trust: the print of its CA is %s, and it should be %s", c->config.base,
-                 bdr_fingerprint_text(shown, a), bdr_fingerprint_text(c->fingerprint, b));
+        BDR_FAIL(BDR_AUTH, 0, "%s is not the server we trust: the print of its CA is %s, and it should be %s",
+                 c->config.base, bdr_fingerprint_text(shown, a), bdr_fingerprint_text(c->fingerprint, b));
     return NULL;
 }
 

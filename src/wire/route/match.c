@@ -150,13 +150,15 @@ enum match route_match(const struct bdr_router *r, struct bdr_arena *arena, cons
 
         if (!fits(c, path, out, lens))
             continue;
-        if (!any || more_literal(c, any))
+        if ((!any || more_literal(c, any)) && !(c->row->flags & BDR_R_HIDDEN)) /* what takes every path tells nothing */
             any = c;
         if (!strcmp(bdr_method_name(c->row->method), head ? "GET" : method) && (!best || more_literal(c, best)))
             best = c;
     }
-    if (!any)
+    if (!any && !best)
         return MATCH_NONE;
+    if (!any)
+        any = best;
     /* /v1/hosts/{id} has DELETE, /v1/hosts/new has not: for "new", only its own methods count */
     if (best && more_literal(any, best))
         best = NULL;

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each platform driver must do, whatever it speaks. A driver is a row of rows[]: how to open it in two states of its hosts'
- * disks (before and after some writes), with wrong credentials, and with faults.
+ * What each platform driver must do, whatever it speaks. A driver is a row of rows[]: how to open it in two states of
+ * its hosts' disks (before and after some writes), with wrong credentials, and with faults.
  */
 #include "bdr/bytes.h"
 #include "bdr/platform.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -55,7 +58,10 @@ static struct bdr_platform *platform(const char *endpoint)
 {
     struct bdr_platform *p = NULL;
 
-    none(bdr_platform_open(&(struct bdr_platform_spec){.kind = row->kind, .endpoint = endpoint, .username = "u", .password = row->password}, &p));
+    none(bdr_platform_open(
+        &(struct bdr_platform_spec){
+            .kind = row->kind, .endpoint = endpoint, .username = "u", .password = row->password},
+        &p));
     return p;
 }
 
@@ -146,11 +152,18 @@ static void test_open__wrong_password_or_right_or_kind__says_which(void **state)
     struct bdr_platform *p = NULL;
 
     (void)state;
-    refused(bdr_platform_open(&(struct bdr_platform_spec){.kind = row->kind, .endpoint = row->endpoint, .password = row->wrong_password}, &p),
-            BDR_AUTH);
-    refused(bdr_platform_open(&(struct bdr_platform_spec){.kind = row->kind, .endpoint = row->endpoint_denied, .password = row->password}, &p),
-            BDR_DENIED);
-    refused(bdr_platform_open(&(struct bdr_platform_spec){.kind = "cloud-nine", .endpoint = row->endpoint}, &p), BDR_UNSUPPORTED);
+    refused(
+        bdr_platform_open(
+            &(struct bdr_platform_spec){.kind = row->kind, .endpoint = row->endpoint, .password = row->wrong_password},
+            &p),
+        BDR_AUTH);
+    refused(
+        bdr_platform_open(
+            &(struct bdr_platform_spec){.kind = row->kind, .endpoint = row->endpoint_denied, .password = row->password},
+            &p),
+        BDR_DENIED);
+    refused(bdr_platform_open(&(struct bdr_platform_spec){.kind = "cloud-nine", .endpoint = row->endpoint}, &p),
+            BDR_UNSUPPORTED);
 }
 
 static void test_snapshot__read_twice__the_same(void **state)
@@ -237,7 +250,8 @@ static void test_changes__since_a_token__nothing_is_missed(void **state)
         assert_non_null(token);
         before = content(a, &n);
         after = content(b, &m);
-        refused(bdr_source_extents(b, BDR_EXTENTS_CHANGED, 0, m, cover_extent, &c), BDR_STALE); /* no base is known yet */
+        refused(bdr_source_extents(b, BDR_EXTENTS_CHANGED, 0, m, cover_extent, &c),
+                BDR_STALE); /* no base is known yet */
         none(bdr_source_since(b, token));
         c = (struct cover){.before = before, .after = after};
         none(bdr_source_extents(b, BDR_EXTENTS_CHANGED, 0, m, cover_extent, &c));
@@ -334,8 +348,10 @@ static void test_cancel__ends_at_once(void **state)
     struct bdr_platform *p = NULL;
 
     (void)state;
-    refused(bdr_platform_open(&(struct bdr_platform_spec){.kind = row->kind, .endpoint = row->endpoint, .password = row->password, .cancel = &cancel},
-                              &p),
+    refused(bdr_platform_open(
+                &(struct bdr_platform_spec){
+                    .kind = row->kind, .endpoint = row->endpoint, .password = row->password, .cancel = &cancel},
+                &p),
             BDR_CANCELLED);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole agent: the real program, two processes, against the double of a console, with a loop device and a repository
- * in a folder. What comes out of the repository is compared with the disk.
+ * The whole agent: the real program, two processes, against the double of a console, with a loop device and a
+ * repository in a folder. What comes out of the repository is compared with the disk.
  */
 #include "bdr/clock.h"
 #include "bdr/log.h"
@@ -9,11 +9,14 @@
 #include "bdr/track.h"
 #include "bdr/worker.h"
 #include "console_double.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -29,7 +32,8 @@
 struct bed {
     struct console_double *d;
     char folder[64], loop[64], state[128];
-    pid_t agent;
+    pid_t agent, gateway;
+    char gateway_url[64]; /* "": the agent writes the repository itself */
     uint64_t bytes;
 };
 
@@ -106,7 +110,8 @@ static pid_t agent_start(struct bed *b)
         snprintf(log, sizeof(log), "%s/agent.log", b->folder);
         fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
         dup2(fd, 2);
-        execl(AGENT, "bdr-agent", "run", "--state", b->state, "--disks", b->loop, "--user", USER, "--beat-ms", "150", (char *)NULL);
+        execl(AGENT, "bdr-agent", "run", "--state", b->state, "--disks", b->loop, "--user", USER, "--beat-ms", "150",
+              (char *)NULL);
         _exit(127);
     }
     return pid;
@@ -152,22 +157,77 @@ static struct bed *bed_new(uint64_t mib)
     snprintf(b->state, sizeof(b->state), "%s/state", b->folder);
     sh("truncate -s %lluM %s/disk.raw", (unsigned long long)mib, b->folder);
     sh_line(b->loop, sizeof(b->loop), "losetup -f --show %s/disk.raw", b->folder);
-    sh("printf 'open sesame\\n' > %s/pass && %s init --repo %s/repo --encrypt --passphrase-file %s/pass >/dev/null", b->folder, BDR,
-       b->folder, b->folder);
+    sh("printf 'open sesame\\n' > %s/pass && %s init --repo %s/repo --encrypt --passphrase-file %s/pass >/dev/null",
+       b->folder, BDR, b->folder, b->folder);
     sh("chown -R " USER " %s/repo", b->folder);
     b->d = double_new();
     b->d->lease_s = 2;
     double_serve(b->d);
     double_token(b->d, token);
-    sh("BDR_TOKEN=%s %s enrol --state %s --user " USER " --console %s --ca SHA256:%s >/dev/null", token, AGENT, b->state, b->d->url,
-       b->d->ca_print);
+    sh("BDR_TOKEN=%s %s enrol --state %s --user " USER " --console %s --ca SHA256:%s >/dev/null", token, AGENT,
+       b->state, b->d->url, b->d->ca_print);
     return b;
+}
+
+/* A gateway of the same CA that owns the bed's repository; nobody but it can write there then. */
+static void gateway_start(struct bed *b)
+{
+    const char *names[] = {"127.0.0.1"};
+    char crt[128], key[128], ca[160], hosts[128], state[128], log[128], text[600], *said = NULL;
+    const char *p = NULL;
+    bool renewed;
+    size_t len;
+
+    snprintf(crt, sizeof(crt), "%s/gw.crt", b->folder);
+    snprintf(key, sizeof(key), "%s/gw.key", b->folder);
+    snprintf(ca, sizeof(ca), "%s/ca.crt", b->d->folder);
+    snprintf(hosts, sizeof(hosts), "%s/gw.hosts", b->folder);
+    snprintf(state, sizeof(state), "%s/gw.state", b->folder);
+    snprintf(log, sizeof(log), "%s/gw.log", b->folder);
+    none(bdr_ca_ensure_server(b->d->ca, &(struct bdr_server_spec){.names = names, .n = 1}, key, crt, &renewed));
+    snprintf(text, sizeof(text),
+             "repository 1 %s/repo passphrase-file=%s/pass compress=lz4\nhost 1 web1 repository=1 machine=%032d\n",
+             b->folder, b->folder, 1);
+    none(bdr_os_replace_file(hosts, text, strlen(text), 0600, false));
+    sh("chown -R root: %s/repo && chmod -R go= %s/repo", b->folder, b->folder);
+    b->gateway = fork();
+    if (b->gateway == 0) {
+        int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+
+        dup2(fd, 1);
+        dup2(fd, 2);
+        execl(GATEWAY, "bdr-gateway", "serve", "--listen", "127.0.0.1:0", "--hosts", hosts, "--cert", crt, "--key", key,
+              "--ca", ca, "--state", state, (char *)NULL);
+        _exit(127);
+    }
+    while (!p) {
+        none(bdr_cancel_sleep(NULL, 10));
+        if (access(log, R_OK))
+            continue;
+        free(said);
+        said = NULL;
+        none(bdr_os_read_file(log, 65536, &said, &len));
+        p = strstr(said, "listening on port ");
+    }
+    snprintf(b->gateway_url, sizeof(b->gateway_url), "https://127.0.0.1:%d", (int)strtol(p + 18, NULL, 10));
+    free(said);
+}
+
+static void gateway_end(struct bed *b)
+{
+    int st;
+
+    kill(b->gateway, SIGTERM);
+    assert_int_equal(waitpid(b->gateway, &st, 0), b->gateway);
+    b->gateway = 0;
 }
 
 static void bed_free(struct bed *b)
 {
     if (b->agent)
         agent_end(b, SIGTERM);
+    if (b->gateway)
+        gateway_end(b);
     if (getenv("BDR_KEEP"))
         sh("cp %s/agent.log /tmp/agent-test.log", b->folder);
     none(bdr_track_stop(b->loop));
@@ -179,13 +239,18 @@ static void bed_free(struct bed *b)
 
 static uint64_t job_new(struct bed *b, bool full)
 {
-    char work[1024];
+    char work[1024], where[400];
 
+    if (b->gateway_url[0])
+        snprintf(where, sizeof(where), "\"gateway_url\":\"%s\"", b->gateway_url);
+    else
+        snprintf(where, sizeof(where), "\"url\":\"%s/repo\",\"passphrase\":\"open sesame\"", b->folder);
     snprintf(work, sizeof(work),
-             "{\"kind\":\"sync\",\"host\":1,\"label\":\"web1\",\"host_name\":\"web1\",\"full\":%s,\"store\":{\"repository\":1,\"url\":"
-             "\"%s/repo\",\"passphrase\":\"open sesame\",\"compress\":\"lz4\"},\"disks\":[{\"id\":1,\"ref\":\"live:%s\",\"name\":"
+             "{\"kind\":\"sync\",\"host\":1,\"label\":\"web1\",\"host_name\":\"web1\",\"full\":%s,\"store\":{"
+             "\"repository\":1,%s,"
+             "\"compress\":\"lz4\"},\"disks\":[{\"id\":1,\"ref\":\"live:%s\",\"name\":"
              "\"data\",\"size_bytes\":%llu},{\"id\":2,\"ref\":\"live:/dev/none\",\"name\":\"no\",\"excluded\":true}]}",
-             full ? "true" : "false", b->folder, b->loop, (unsigned long long)b->bytes);
+             full ? "true" : "false", where, b->loop, (unsigned long long)b->bytes);
     return double_job(b->d, NULL, work);
 }
 
@@ -206,8 +271,8 @@ static json_t *job_result(struct bed *b, uint64_t id)
 
 static void recover(struct bed *b, const json_t *result)
 {
-    sh("rm -f %s/back.raw; %s recover %s --repo %s/repo --passphrase-file %s/pass --to %s/back.raw >/dev/null", b->folder, BDR,
-       json_string_value(json_object_get(result, "point")), b->folder, b->folder, b->folder);
+    sh("rm -f %s/back.raw; %s recover %s --repo %s/repo --passphrase-file %s/pass --to %s/back.raw >/dev/null",
+       b->folder, BDR, json_string_value(json_object_get(result, "point")), b->folder, b->folder, b->folder);
 }
 
 /* ---- tests ---- */
@@ -220,23 +285,48 @@ static void test_sync__full_then_incremental__both_come_back(void **s)
 
     (void)s;
     snprintf(mount, sizeof(mount), "%s/mnt", b->folder);
-    sh("mkfs.ext4 -q -F %s && mkdir %s && mount %s %s && head -c 20000000 /dev/urandom > %s/a && sync", b->loop, mount, b->loop, mount,
-       mount);
+    sh("mkfs.ext4 -q -F %s && mkdir %s && mount %s %s && head -c 20000000 /dev/urandom > %s/a && sync", b->loop, mount,
+       b->loop, mount, mount);
     b->agent = agent_start(b);
     first = job_result(b, job_new(b, false));
     assert_true(json_is_true(json_object_get(first, "full")));
     assert_string_equal(json_string_value(json_object_get(first, "consistency")), "filesystem");
     assert_int_equal(json_integer_value(json_object_get(first, "size_bytes")), b->bytes);
     recover(b, first);
-    sh("mkdir -p %s/m2 && mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder, b->folder, mount,
-       b->folder, b->folder);
+    sh("mkdir -p %s/m2 && mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder,
+       b->folder, mount, b->folder, b->folder);
     sh("head -c 3000000 /dev/urandom > %s/b && sync", mount);
     second = job_result(b, job_new(b, false));
     assert_false(json_is_true(json_object_get(second, "full")));
     assert_in_range(json_integer_value(json_object_get(second, "read_bytes")), 3000000, 30000000);
     recover(b, second);
-    sh("mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder, mount, b->folder, b->folder);
+    sh("mount -o loop,ro %s/back.raw %s/m2 && diff -r %s %s/m2 && umount %s/m2", b->folder, b->folder, mount, b->folder,
+       b->folder);
     sh("umount %s", mount);
+    json_decref(first);
+    json_decref(second);
+    bed_free(b);
+}
+
+static void test_gateway__full_then_incremental__both_come_back(void **s)
+{
+    struct bed *b = bed_new(64);
+    json_t *first, *second;
+
+    (void)s;
+    sh("head -c 40000000 /dev/urandom > %s && sync", b->loop);
+    gateway_start(b);
+    b->agent = agent_start(b);
+    first = job_result(b, job_new(b, false));
+    assert_true(json_integer_value(json_object_get(first, "sent_bytes")) > 40000000);
+    recover(b, first);
+    sh("cmp %s %s/back.raw", b->loop, b->folder);
+    sh("head -c 1000000 /dev/urandom | dd of=%s bs=1M seek=7 conv=notrunc status=none && sync", b->loop);
+    second = job_result(b, job_new(b, false));
+    assert_false(json_is_true(json_object_get(second, "full")));
+    assert_true(json_integer_value(json_object_get(second, "sent_bytes")) < 4000000);
+    recover(b, second);
+    sh("cmp %s %s/back.raw", b->loop, b->folder);
     json_decref(first);
     json_decref(second);
     bed_free(b);
@@ -318,7 +408,8 @@ static void test_speaker__has_no_rights(void **s)
     assert_true(speaker > 0);
     sh_line(line, sizeof(line), "awk '/^Uid:/{print $2,$3,$4,$5}' /proc/%d/status", (int)speaker);
     assert_string_equal(line, "65534 65534 65534 65534");
-    sh_line(line, sizeof(line), "awk '/^CapEff:|^CapPrm:|^CapAmb:/{printf \"%%s \", $2}' /proc/%d/status", (int)speaker);
+    sh_line(line, sizeof(line), "awk '/^CapEff:|^CapPrm:|^CapAmb:/{printf \"%%s \", $2}' /proc/%d/status",
+            (int)speaker);
     assert_string_equal(line, "0000000000000000 0000000000000000 0000000000000000 ");
     sh_line(line, sizeof(line), "awk '/^Seccomp:|^NoNewPrivs:/{printf \"%%s \", $2}' /proc/%d/status", (int)speaker);
     assert_string_equal(line, "1 2 ");
@@ -336,9 +427,10 @@ static void test_disk_that_is_not_in_the_inventory__refused(void **s)
 
     (void)s;
     b->agent = agent_start(b);
-    id = double_job(b->d, NULL,
-                    "{\"kind\":\"sync\",\"label\":\"web1\",\"store\":{\"repository\":1,\"url\":\"/tmp/none\"},\"disks\":[{\"id\":1,"
-                    "\"ref\":\"/etc/shadow\"}]}");
+    id = double_job(
+        b->d, NULL,
+        "{\"kind\":\"sync\",\"label\":\"web1\",\"store\":{\"repository\":1,\"url\":\"/tmp/none\"},\"disks\":[{\"id\":1,"
+        "\"ref\":\"/etc/shadow\"}]}");
     assert_true(double_wait_job(b->d, id, DOUBLE_FAILED, WAIT_MS));
     j = double_job_of(b->d, id);
     assert_string_equal(j.error_code, "NOTFOUND");
@@ -381,19 +473,20 @@ static uint64_t pss_kib(pid_t pid)
     return kib;
 }
 
-static void test_memory__of_a_sync_of_1_gib__64_mib(void **s)
+static void memory_of(bool gateway)
 {
     struct bed *b = bed_new(1024);
     uint64_t most = 0, id, begun;
     struct double_job j = {0};
 
-    (void)s;
     if (getenv("BDR_SANITIZER")) {
         printf("skip memory: a sanitizer needs memory of its own\n");
         bed_free(b);
         skip();
     }
     sh("head -c 700000000 /dev/urandom > %s && sync", b->loop);
+    if (gateway)
+        gateway_start(b);
     b->agent = agent_start(b);
     id = job_new(b, false);
     begun = bdr_clock_mono_ms();
@@ -406,21 +499,36 @@ static void test_memory__of_a_sync_of_1_gib__64_mib(void **s)
         none(bdr_cancel_sleep(NULL, 10));
     }
     assert_int_equal(j.state, DOUBLE_FINISHED);
-    printf("both processes: at most %llu KiB; %s\n", (unsigned long long)most, j.result);
+    fprintf(stderr, "both processes, %s: at most %llu KiB; %s\n", gateway ? "to a gateway" : "to a folder",
+            (unsigned long long)most, j.result);
     assert_in_range(most, 1024, 64 * 1024);
     bed_free(b);
 }
 
-int main(void)
+static void test_memory__of_a_sync_of_1_gib_to_a_folder__64_mib(void **s)
+{
+    (void)s;
+    memory_of(false);
+}
+
+static void test_memory__of_a_sync_of_1_gib_to_a_gateway__64_mib(void **s)
+{
+    (void)s;
+    memory_of(true);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sync__full_then_incremental__both_come_back),
+        cmocka_unit_test(test_gateway__full_then_incremental__both_come_back),
         cmocka_unit_test(test_killed_in_a_sync__restart_goes_on),
         cmocka_unit_test(test_speaker_killed__started_again),
         cmocka_unit_test(test_speaker__has_no_rights),
         cmocka_unit_test(test_disk_that_is_not_in_the_inventory__refused),
         cmocka_unit_test(test_disk_grows__told_within_a_beat),
-        cmocka_unit_test(test_memory__of_a_sync_of_1_gib__64_mib),
+        cmocka_unit_test(test_memory__of_a_sync_of_1_gib_to_a_folder__64_mib),
+        cmocka_unit_test(test_memory__of_a_sync_of_1_gib_to_a_gateway__64_mib),
     };
     char pins[64];
     int code;
@@ -437,6 +545,8 @@ int main(void)
         printf("no bpf file system; disks are read in full\n");
     snprintf(pins, sizeof(pins), "/sys/fs/bpf/bdr-test-%d", (int)getpid());
     setenv("BDR_TRACK_PINS", pins, 1);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     code = cmocka_run_group_tests(tests, NULL, NULL);
     bdr_err_drop(bdr_track_stop(NULL), "none is left");
     bdr_err_drop(bdr_os_remove_tree(pins), "nothing is left");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_db.c - statements, rows, transactions, retries and errors, the same on both engines. */
+#include "bdr/child.h"
 #include "bdr/pool.h"
 #include "bed.h"
 #include "db/stmt.h"
@@ -178,6 +179,29 @@ static void test_db__a_second_handle__waits_for_the_first_writer(void **state)
     check_ok(bdr_db_run(other, BDR_TX_WRITE, count_up, NULL));
 }
 
+/* Somebody backs the file up while the console runs: its locks must keep the log from being taken away. */
+static void test_db__another_program_that_comes_and_goes__takes_nothing_away(void **state)
+{
+    static const char *const look = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\n"
+                                    "c.execute('SELECT count(*) FROM setting').fetchall()\nc.close()";
+    struct stat before, after;
+    struct bdr_db *second;
+    char wal[420];
+
+    BED_OF(state, b);
+    if (b->engine != BDR_DB_SQLITE)
+        skip();
+    check_ok(bed_sql(b, "INSERT INTO setting (name, value, changed_ms) VALUES ('a', 'b', 0)"));
+    second = bed_open(b); /* one more connection of this process */
+    check_ok(bdr_db_migrate(second, NULL));
+    snprintf(wal, sizeof(wal), "%s-wal", b->where);
+    assert_int_equal(stat(wal, &before), 0);
+    check_ok(bdr_child_run((const char *const[]){"python3", "-c", look, b->where, NULL}, NULL));
+    assert_int_equal(stat(wal, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    bdr_db_close(second);
+}
+
 static void test_db__a_cancelled_wait__ends_at_once(void **state)
 {
     BED_OF(state, b);
@@ -351,6 +375,7 @@ int main(void)
         BED(test_db__commit_after_a_failed_statement__is_refused_or_clean),
         BED(test_db__write_transactions_of_many_threads__lose_no_update),
         BED(test_db__a_second_handle__waits_for_the_first_writer),
+        BED(test_db__another_program_that_comes_and_goes__takes_nothing_away),
         BED(test_db__a_cancelled_wait__ends_at_once),
         BED(test_db__readers__see_one_moment),
         BED(test_db__places_that_do_not_work__are_told_apart),

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_people.c - users, what they change about themselves, tokens, the audit log, settings, certificates: and who may not. */
+/* test_people.c - users, what they change about themselves, tokens, the audit log, settings, certificates: and who may
+ * not. */
 #include "auth/login.h"
 #include "auth/totp.h"
 #include "bdr/osfile.h"
+#include "bdr/pool.h"
 #include "fleet.h"
 #include <sys/stat.h>
 
@@ -102,10 +104,14 @@ static void test_user__first_password__is_good_for_nothing_but_another(void **st
     json_decref(page_want(r, cookie, 403, "GET", "/v1/ca", NULL));
     json_decref(page_want(r, cookie, 403, "POST", "/v1/tokens", "{\"name\":\"x\",\"scopes\":\"*\"}"));
     json_decref(page_want(r, cookie, 403, "POST", "/v1/session/totp", "{\"password\":\"" FIRST "\"}"));
-    json_decref(page_want(r, cookie, 403, "PUT", "/v1/session/password", "{\"old\":\"wrong wrong\",\"password\":\"" SECOND "\"}"));
-    json_decref(page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"" FIRST "\"}"));
-    json_decref(page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"short\"}"));
-    json_decref(page_want(r, cookie, 204, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"" SECOND "\"}"));
+    json_decref(page_want(r, cookie, 403, "PUT", "/v1/session/password",
+                          "{\"old\":\"wrong wrong\",\"password\":\"" SECOND "\"}"));
+    json_decref(
+        page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"" FIRST "\"}"));
+    json_decref(
+        page_want(r, cookie, 422, "PUT", "/v1/session/password", "{\"old\":\"" FIRST "\",\"password\":\"short\"}"));
+    json_decref(page_want(r, cookie, 204, "PUT", "/v1/session/password",
+                          "{\"old\":\"" FIRST "\",\"password\":\"" SECOND "\"}"));
     json_decref(page_want(r, cookie, 200, "GET", "/v1/ca", NULL));
     assert_int_equal(login(r, "ann", FIRST).what, BDR_LOGIN_WRONG);
 }
@@ -119,10 +125,14 @@ static void test_user__changes__are_checked_audited_and_end_sessions(void **stat
     RIG_OF(state, r);
     id = user_make(r, "bob", "viewer", cookie);
     snprintf(path, sizeof(path), "/v1/users/%lld", (long long)id);
-    json_decref(rig_want(r, r->admin, 409, "POST", "/v1/users", "{\"name\":\"bob\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
-    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users", "{\"name\":\"B o b\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
-    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users", "{\"name\":\"bobby\",\"role\":\"root\",\"password\":\"" FIRST "\"}"));
-    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users", "{\"name\":\"bobby\",\"role\":\"admin\",\"password\":\"short\"}"));
+    json_decref(rig_want(r, r->admin, 409, "POST", "/v1/users",
+                         "{\"name\":\"bob\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
+    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users",
+                         "{\"name\":\"B o b\",\"role\":\"admin\",\"password\":\"" FIRST "\"}"));
+    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users",
+                         "{\"name\":\"bobby\",\"role\":\"root\",\"password\":\"" FIRST "\"}"));
+    json_decref(rig_want(r, r->admin, 422, "POST", "/v1/users",
+                         "{\"name\":\"bobby\",\"role\":\"admin\",\"password\":\"short\"}"));
     v = rig_want(r, r->admin, 200, "PATCH", path, "{\"role\":\"operator\",\"title\":\"Bob B.\"}");
     assert_string_equal(rig_at(v, "/role"), "operator");
     json_decref(v);
@@ -174,6 +184,48 @@ static void test_user__the_last_administrator__stays(void **state)
     json_decref(rig_want(r, r->admin, 409, "PATCH", path, "{\"role\":\"viewer\"}"));
     json_decref(rig_want(r, r->admin, 409, "DELETE", path, NULL));
     json_decref(rig_want(r, r->admin, 200, "PATCH", path, "{\"title\":\"still here\"}"));
+}
+
+struct duel {
+    struct rig *r;
+    const char *token[2];
+    char path[2][80];
+};
+static struct bdr_err *duel_main(void *ctx, unsigned index)
+{
+    struct duel *d = ctx;
+    unsigned status = 0;
+
+    json_decref(rig_call(d->r, d->token[index], "PATCH", d->path[index], "{\"disabled\":true}", &status));
+    return NULL;
+}
+
+/* Each removes the other at the same moment: one of them is left. */
+static void test_user__two_administrators_at_once__one_is_left(void **state)
+{
+    struct bdr_pool *pool = NULL;
+    char cookie[BDR_TOKEN_CHARS], token[64];
+    struct bdr_tx *tx;
+    struct duel d;
+    int64_t n = 0;
+    json_t *v;
+
+    RIG_OF(state, r);
+    d = (struct duel){.r = r, .token = {r->admin, token}};
+    snprintf(d.path[0], sizeof(d.path[0]), "/v1/users/%lld", (long long)user_make(r, "kim", "admin", cookie));
+    v = page_want(r, cookie, 201, "POST", "/v1/tokens", "{\"name\":\"t\",\"scopes\":\"*\"}");
+    snprintf(token, sizeof(token), "%s", rig_at(v, "/token"));
+    json_decref(v);
+    v = rig_want(r, r->admin, 200, "GET", "/v1/users?search=rig-admin", NULL);
+    snprintf(d.path[1], sizeof(d.path[1]), "/v1/users/%s", rig_at(v, "/items/0/id"));
+    json_decref(v);
+    check_ok(bed_sql(r->bed, "UPDATE account SET disabled = 1 WHERE name = 'admin';"));
+    check_ok(bdr_pool_start("duel", 2, duel_main, &d, NULL, &pool));
+    check_ok(bdr_pool_join(pool));
+    tx = fleet_read(r);
+    check_ok(bdr_q_account_admins(tx, &n));
+    bdr_tx_abandon(tx);
+    assert_int_equal(n, 1);
 }
 
 static void test_user__disabled__is_out_at_once(void **state)
@@ -351,7 +403,8 @@ static void test_token__its_scopes__bound_it(void **state)
     json_decref(rig_want(r, token, 403, "GET", "/v1/tokens", NULL));
     /* what would make it more than it is */
     json_decref(rig_want(r, token, 403, "POST", "/v1/tokens", "{\"name\":\"more\",\"scopes\":\"*\"}"));
-    json_decref(rig_want(r, token, 403, "PUT", "/v1/session/password", "{\"old\":\"" SECOND "\",\"password\":\"x y z 1 2 3\"}"));
+    json_decref(rig_want(r, token, 403, "PUT", "/v1/session/password",
+                         "{\"old\":\"" SECOND "\",\"password\":\"x y z 1 2 3\"}"));
     json_decref(rig_want(r, token, 403, "POST", "/v1/session/totp", "{\"password\":\"" SECOND "\"}"));
     json_decref(rig_want(r, token, 403, "POST", "/v1/session/totp/off", "{\"password\":\"" SECOND "\"}"));
     json_decref(rig_want(r, token, 403, "GET", "/v1/sessions", NULL));
@@ -362,7 +415,8 @@ static void test_token__its_scopes__bound_it(void **state)
     json_decref(v);
     json_decref(page_want(r, cookie, 204, "DELETE", path, NULL));
     json_decref(rig_want(r, token, 401, "GET", "/v1/ca", NULL));
-    json_decref(page_want(r, cookie, 201, "POST", "/v1/tokens", "{\"name\":\"look\",\"scopes\":\"*\"}")); /* free again */
+    json_decref(
+        page_want(r, cookie, 201, "POST", "/v1/tokens", "{\"name\":\"look\",\"scopes\":\"*\"}")); /* free again */
 }
 
 /* ---- the audit log, settings, certificates, enrolments ---- */
@@ -544,7 +598,8 @@ static void test_cookie__from_another_site__changes_nothing(void **state)
     assert_int_equal(status, 403);
     json_decref(page_call(r, cookie, false, "DELETE", "/v1/users/1", NULL, &status));
     assert_int_equal(status, 403);
-    json_decref(page_call(r, cookie, false, "GET", "/v1/users", NULL, &status)); /* looking is harmless: it can't read it */
+    json_decref(
+        page_call(r, cookie, false, "GET", "/v1/users", NULL, &status)); /* looking is harmless: it can't read it */
     assert_int_equal(status, 200);
     cookie[10] = cookie[10] == 'a' ? 'b' : 'a';
     json_decref(page_call(r, cookie, true, "GET", "/v1/users", NULL, &status));
@@ -557,6 +612,7 @@ int main(void)
         RIG(test_user__first_password__is_good_for_nothing_but_another),
         RIG(test_user__changes__are_checked_audited_and_end_sessions),
         RIG(test_user__the_last_administrator__stays),
+        RIG(test_user__two_administrators_at_once__one_is_left),
         RIG(test_user__disabled__is_out_at_once),
         RIG(test_user__reset_and_unlock__by_an_administrator),
         RIG(test_own__the_first_password_file__goes_with_the_password),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_watch.c - what the console does by itself: runs, care, series, alarms; on both engines. */
 #include "bdr/pool.h"
+#include "fleet.h"
 #include "policy/policy.h"
 #include "rig.h"
 #include "site.h"
@@ -35,9 +36,11 @@ static int64_t repository_add(struct bed *b, const char *name, int64_t gateway)
 
     snprintf(url, sizeof(url), "/srv/%s", name);
     check_ok(bdr_tx_begin(b->db, BDR_TX_WRITE, &tx));
-    check_ok(bdr_q_repository_add(
-        tx, &(struct bdr_in_repository_add){name, url, gateway ? BDR_SOME(gateway) : (struct bdr_opt_i64){0}, false, SITE_NOW},
-        &id));
+    check_ok(bdr_q_repository_add(tx,
+                                  &(struct bdr_in_repository_add){name, url,
+                                                                  gateway ? BDR_SOME(gateway) : (struct bdr_opt_i64){0},
+                                                                  false, SITE_NOW},
+                                  &id));
     check_ok(bdr_tx_commit(tx));
     return id;
 }
@@ -132,8 +135,9 @@ static size_t job_count(struct rig *r, const char *kind)
 
 static void job_ends(struct rig *r, int64_t id, const char *state, const char *result, int64_t now)
 {
-    sql(r, "UPDATE job SET state = '%s', result = '%s', error_text = '%s', tries = 4, started_ms = %lld, ended_ms = %lld "
-           "WHERE id = %lld",
+    sql(r,
+        "UPDATE job SET state = '%s', result = '%s', error_text = '%s', tries = 4, started_ms = %lld, ended_ms = %lld "
+        "WHERE id = %lld",
         state, result, strcmp(state, "failed") ? "" : "the disk is on fire", (long long)now - 1000, (long long)now,
         (long long)id);
 }
@@ -229,8 +233,8 @@ static void test_schedule__a_changed_policy__is_obeyed_at_once(void **state)
     job_ends(r, row->id, "done", "{}", SITE_NOW + 1);
     check_ok(bdr_tick_all(r->console, SITE_NOW + 5 * MINUTE));
     assert_int_equal(job_count(r, "sync"), 1);
-    sql(r, "UPDATE policy SET interval_ms = 60000, changed_ms = %lld WHERE id = %lld", (long long)(SITE_NOW + 6 * MINUTE),
-        (long long)s.policy);
+    sql(r, "UPDATE policy SET interval_ms = 60000, changed_ms = %lld WHERE id = %lld",
+        (long long)(SITE_NOW + 6 * MINUTE), (long long)s.policy);
     check_ok(bdr_tick_all(r->console, SITE_NOW + 7 * MINUTE));
     assert_int_equal(job_count(r, "sync"), 2);
 }
@@ -316,6 +320,11 @@ static void test_care__a_repository__is_pruned_daily_and_verified_weekly(void **
 
     RIG_OF(state, r);
     s = scene_make(r);
+    for (int i = 0; i < 2; i++)
+        sql(r,
+            "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes, held) "
+            "VALUES (%lld, %lld, '%s', 1, 'full', 'crash', 1, %d)",
+            (long long)s.host, (long long)s.repository, i ? "precious" : "any", i);
     check_ok(bdr_tick_all(r->console, SITE_NOW));
     assert_int_equal(jobs(r, "prune", &row), 1);
     assert_int_equal(row->machine_id.v, s.gateway);
@@ -323,6 +332,8 @@ static void test_care__a_repository__is_pruned_daily_and_verified_weekly(void **
     params = json_loads(row->params, 0, NULL);
     assert_string_equal(rig_at(params, "/rules/0/retention"), "daily=7");
     assert_int_equal(rig_int(params, "/rules/0/hosts/0"), s.host);
+    assert_string_equal(rig_at(params, "/keep/0"), "precious");
+    assert_string_equal(rig_at(params, "/keep/1"), "");
     json_decref(params);
     sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)SITE_NOW);
     check_ok(bdr_watch_care(r->console, SITE_NOW + MINUTE));
@@ -372,7 +383,8 @@ static void test_alarm__a_missed_rpo__stands_once_and_clears_itself(void **state
     assert_int_equal(rig_int(v, "/items/0/times"), 1);
     assert_int_equal(rig_int(v, "/items/0/object_id"), s.host);
     assert_string_equal(rig_at(v, "/items/0/severity"), "critical");
-    assert_non_null(strstr(rig_at(v, "/items/0/text"), "vm-1 has no recovery point newer than 2027-01-15 08:00 UTC; one every 20 min"));
+    assert_non_null(strstr(rig_at(v, "/items/0/text"),
+                           "vm-1 has no recovery point newer than 2027-01-15 08:00 UTC; one every 20 min"));
     snprintf(path, sizeof(path), "/v1/alarms/%s/ack", rig_at(v, "/items/0/id"));
     json_decref(v);
     v = alarms(r, "?kind=rpo.missed&lang=zh");
@@ -536,7 +548,8 @@ static void test_ended__results__tell_of_ransomware_and_broken_trackers(void **s
     RIG_OF(state, r);
     s = scene_make(r);
     for (int i = 0; i < 10; i++)
-        run_ends(r, &s, "{\"changed_bytes\":104857600,\"read_bytes\":104857600,\"audited_blocks\":16,\"audit_misses\":0}", i);
+        run_ends(r, &s,
+                 "{\"changed_bytes\":104857600,\"read_bytes\":104857600,\"audited_blocks\":16,\"audit_misses\":0}", i);
     assert_int_equal(standing(r, "change.unusual"), 0);
     run_ends(r, &s, "{\"changed_bytes\":21474836480,\"full\":true}", 11); /* a full one says nothing */
     assert_int_equal(standing(r, "change.unusual"), 0);
@@ -577,11 +590,11 @@ static void test_alarm__other_conditions__are_found(void **state)
     for (size_t i = 0; i < BDR_COUNT(kinds); i++)
         assert_int_equal(standing(r, kinds[i]), 0);
     check_ok(bdr_tx_begin(r->bed->db, BDR_TX_WRITE, &tx));
-    check_ok(bdr_q_certificate_add(tx, &(struct bdr_in_certificate_add){"01", s.proxy, {(const uint8_t *)"print", 5},
-                                                                        SITE_NOW - 80 * DAY, SITE_NOW + 10 * DAY}));
-    check_ok(bdr_q_point_add(tx,
-                             &(struct bdr_in_point_add){s.host, s.repository, "p", SITE_NOW + HOUR, "full", "crash", 1, 1, 1},
-                             &point));
+    check_ok(bdr_q_certificate_add(
+        tx, &(struct bdr_in_certificate_add){
+                "01", s.proxy, {(const uint8_t *)"print", 5}, SITE_NOW - 80 * DAY, SITE_NOW + 10 * DAY}));
+    check_ok(bdr_q_point_add(
+        tx, &(struct bdr_in_point_add){s.host, s.repository, "p", SITE_NOW + HOUR, "full", "crash", 1, 1, 1}, &point));
     check_ok(bdr_tx_commit(tx));
     sql(r, "UPDATE policy SET consistency = 'application'");
     sql(r, "UPDATE point SET state = 'damaged'");
@@ -601,6 +614,39 @@ static void test_alarm__other_conditions__are_found(void **state)
         assert_int_equal(standing(r, kinds[i]), 0);
 }
 
+static void test_ended__a_verify__marks_what_it_found(void **state)
+{
+    BDR_AUTO(mem) struct bdr_row_point *point = NULL;
+    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
+    struct bdr_tx *tx = NULL;
+    struct scene s;
+
+    RIG_OF(state, r);
+    s = scene_make(r);
+    for (int i = 0; i < 2; i++)
+        sql(r,
+            "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes) "
+            "VALUES (%lld, %lld, 'p%d', %d, 'full', 'crash', 1)",
+            (long long)s.host, (long long)s.repository, i, i + 1);
+    check_ok(bdr_watch_care(r->console, SITE_NOW)); /* the prune goes first */
+    sql(r, "UPDATE job SET state = 'done', ended_ms = 1");
+    check_ok(bdr_watch_care(r->console, SITE_NOW + MINUTE));
+    assert_int_equal(jobs(r, "verify", &row), 1);
+    job_ends(r, row->id, "failed", "{\"damaged_points\":[\"p1\",\"nobody\"]}", SITE_NOW + 2 * MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * MINUTE));
+    assert_int_equal(standing(r, "point.damaged"), 1);
+    /* repaired, and looked at again by name */
+    sql(r, "UPDATE job SET params = '{\"points\":[\"p1\"]}' WHERE id = %lld", (long long)row->id);
+    job_ends(r, row->id, "done", "{\"damaged_points\":[]}", SITE_NOW + 4 * MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 4 * MINUTE));
+    assert_int_equal(standing(r, "point.damaged"), 0);
+    check_ok(bdr_tx_begin(r->bed->db, BDR_TX_READ, &tx));
+    check_ok(bdr_q_point_get(tx, 2, &point));
+    bdr_tx_abandon(tx);
+    assert_string_equal(point->state, "ok");
+    assert_int_equal(point->verified_ms, SITE_NOW + 4 * MINUTE);
+}
+
 /* ---- series ---- */
 
 static void test_series__rpo__is_measured_thinned_and_told(void **state)
@@ -615,7 +661,8 @@ static void test_series__rpo__is_measured_thinned_and_told(void **state)
     /* an RPO of 20 minutes: a look each 2 minutes */
     for (int i = 1; i <= 60; i++)
         check_ok(bdr_watch_series(r->console, SITE_NOW + i * MINUTE));
-    snprintf(path, sizeof(path), "/v1/hosts/%lld/rpo?from=2027-01-15T08:00:00Z&to=2027-01-15T09:00:00Z", (long long)s.host);
+    snprintf(path, sizeof(path), "/v1/hosts/%lld/rpo?from=2027-01-15T08:00:00Z&to=2027-01-15T09:00:00Z",
+             (long long)s.host);
     v = rig_want(r, r->viewer, 200, "GET", path, NULL);
     assert_in_range(json_array_size(json_object_get(v, "series")), 29, 31);
     assert_int_equal(rig_int(v, "/promised"), 20 * MINUTE);
@@ -631,7 +678,8 @@ static void test_series__rpo__is_measured_thinned_and_told(void **state)
     json_decref(v);
     json_decref(rig_want(r, r->viewer, 404, "GET", "/v1/hosts/999/rpo", NULL));
     json_decref(rig_want(r, NULL, 401, "GET", path, NULL));
-    snprintf(path, sizeof(path), "/v1/hosts/%lld/rpo?from=2027-01-15T09:00:00Z&to=2027-01-15T08:00:00Z", (long long)s.host);
+    snprintf(path, sizeof(path), "/v1/hosts/%lld/rpo?from=2027-01-15T09:00:00Z&to=2027-01-15T08:00:00Z",
+             (long long)s.host);
     json_decref(rig_want(r, r->viewer, 422, "GET", path, NULL));
     assert_int_equal(bdr_rpo_look_ms(MINUTE), MINUTE);
     assert_int_equal(bdr_rpo_look_ms(30 * DAY), HOUR);
@@ -676,6 +724,24 @@ static void test_summary__numbers__are_those_of_the_tables(void **state)
     assert_int_equal(rig_int(v, "/series/0/used_bytes"), 1000);
     json_decref(v);
     json_decref(rig_want(r, r->viewer, 404, "GET", "/v1/repositories/99/space", NULL));
+}
+
+static void test_rights__machines_and_nobody__see_none_of_it(void **state)
+{
+    static const char *const paths[] = {"/v1/alarms",     "/v1/alarms/1",    "/v1/events",   "/v1/stream",
+                                        "/v1/summary",    "/v1/hosts/1/rpo", "/v1/channels", "/v1/repositories/1/space",
+                                        "/v1/channels/1", "/metrics"};
+    FLEET agent = {0};
+
+    RIG_OF(state, r);
+    fleet_join(r, "agent", "web", NULL, NULL, &agent);
+    for (size_t i = 0; i < BDR_COUNT(paths); i++) {
+        json_decref(fleet_want(r, &agent, 401, "GET", paths[i], NULL));
+        json_decref(rig_want(r, NULL, 401, "GET", paths[i], NULL));
+    }
+    json_decref(fleet_want(r, &agent, 401, "POST", "/v1/alarms/1/ack", NULL));
+    json_decref(fleet_want(r, &agent, 401, "POST", "/v1/channels/1/test", NULL));
+    json_decref(fleet_want(r, &agent, 401, "DELETE", "/v1/channels/1", NULL));
 }
 
 /* ---- the stream ---- */
@@ -747,8 +813,10 @@ int main(void)
         cmocka_unit_test(test_change_unusual__is_eight_times_the_median_and_much),
         RIG(test_ended__results__tell_of_ransomware_and_broken_trackers),
         RIG(test_alarm__other_conditions__are_found),
+        RIG(test_ended__a_verify__marks_what_it_found),
         RIG(test_series__rpo__is_measured_thinned_and_told),
         RIG(test_summary__numbers__are_those_of_the_tables),
+        RIG(test_rights__machines_and_nobody__see_none_of_it),
         RIG(test_stream__listeners__hear_the_kinds_they_want),
     };
 

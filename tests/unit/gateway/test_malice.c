@@ -434,11 +434,12 @@ static void test_runs__that_make_no_sense__422_and_nothing_done(void **state)
     short_id = frame_plain(&frames, tail, sizeof(tail));
     assert_int_equal(hand_binary(&h, "blocks", frames.data, frames.len), 200);
     assert_int_equal(map_begin(&h, "d", 99 * BLOCK + 1000, "null", "full"), 201);
+    twice[0] = twice[1] = id;
     for (size_t i = 0; i < BDR_COUNT(rows); i++) {
         BDR_AUTO(buf) struct bdr_buf runs = {0};
 
         for (size_t k = 0; k < 2 && (k == 0 || rows[i].count[1]); k++)
-            bdr_runs_put(&runs, rows[i].first[k], rows[i].count[k], id.b);
+            bdr_runs_put(&runs, rows[i].first[k], rows[i].count[k], twice[0].b);
         assert_int_equal(hand_binary(&h, "maps/1/set?n=0", runs.data, runs.len), 422);
         if (!hand_says(&h, rows[i].says))
             fail_msg("row %zu: %.*s", i, (int)h.reply.body.len, (char *)h.reply.body.data);
@@ -457,7 +458,6 @@ static void test_runs__that_make_no_sense__422_and_nothing_done(void **state)
         assert_int_equal(hand_binary(&h, "maps/1/set?n=1", runs.data, runs.len), 409);     /* not its turn */
         assert_int_equal(hand_binary(&h, "maps/7/set?n=0", runs.data, runs.len), 409);     /* no such map */
         runs.len = 0;
-        twice[0] = twice[1] = id;
         bdr_runs_put(&runs, 62, 2, twice);
         bdr_runs_put(&runs, 64, 2, twice);
         bdr_runs_put(&runs, 99, 1, short_id.b);

@@ -5,11 +5,14 @@
 #include "bdr/platform.h"
 #include "bdr/worker.h"
 #include "console_double.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -106,8 +109,12 @@ static struct bed *bed_new(void)
 
         snprintf(state, sizeof(state), "%s/proxy%zu", b->folder, i);
         double_token(b->d, "t");
-        none(bdr_worker_enrol(&(struct bdr_worker_enrol){
-            .state = state, .console = b->d->url, .ca = b->d->ca_print, .token = "t", .kind = BDR_MACHINE_PROXY, .name = "p"}));
+        none(bdr_worker_enrol(&(struct bdr_worker_enrol){.state = state,
+                                                         .console = b->d->url,
+                                                         .ca = b->d->ca_print,
+                                                         .token = "t",
+                                                         .kind = BDR_MACHINE_PROXY,
+                                                         .name = "p"}));
     }
     return b;
 }
@@ -128,9 +135,11 @@ static uint64_t sync_job(struct bed *b, const char *options)
     char work[1200];
 
     snprintf(work, sizeof(work),
-             "{\"kind\":\"sync\",\"host\":4,\"label\":\"vm4\",\"ref\":\"h3\",\"store\":{\"repository\":1,\"url\":\"%s/repo\",\"passphrase\":"
-             "\"sesame\",\"compress\":\"lz4\"},\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=10,disks=2,size=" SIZE_TEXT
-             ",seed=3,%s\",\"password\":\"mem\"},\"disks\":[{\"id\":1,\"ref\":\"h3-d0\",\"name\":\"a\"},{\"id\":2,\"ref\":\"h3-d1\","
+             "{\"kind\":\"sync\",\"host\":4,\"label\":\"vm4\",\"ref\":\"h3\",\"store\":{\"repository\":1,\"url\":\"%s/"
+             "repo\",\"passphrase\":"
+             "\"sesame\",\"compress\":\"lz4\"},\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=10,"
+             "disks=2,size=" SIZE_TEXT ",seed=3,%s\",\"password\":\"mem\"},\"disks\":[{\"id\":1,\"ref\":\"h3-d0\","
+                                       "\"name\":\"a\"},{\"id\":2,\"ref\":\"h3-d1\","
              "\"name\":\"b\"}]}",
              b->folder, options);
     return double_job(b->d, NULL, work);
@@ -166,10 +175,10 @@ static void same_as_platform(struct bed *b, const json_t *result, unsigned gen)
     none(bdr_platform_snapshot_begin(p, "h3", refs, 2, &s));
     for (size_t i = 0; i < 2; i++) {
         const char *name = i ? "1" : "0";
-        const char *argv[] = {BDR,    "recover",           json_string_value(json_object_get(result, "point")),
-                              "--repo", repo,              "--passphrase-file",
-                              pass,   "--disk",            name,
-                              "--to", to,                  NULL};
+        const char *argv[] = {BDR,      "recover", json_string_value(json_object_get(result, "point")),
+                              "--repo", repo,      "--passphrase-file",
+                              pass,     "--disk",  name,
+                              "--to",   to,        NULL};
         struct bdr_source *src = NULL;
         struct bdr_source_info info;
         uint8_t *want, *got;
@@ -203,9 +212,11 @@ static void test_scan__1203_hosts__told_in_parts(void **state)
 
     (void)state;
     proxy_start(b, 0);
-    result = result_of(b, double_job(b->d, NULL,
-                                     "{\"kind\":\"scan\",\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=1203,disks=2,"
-                                     "size=1M\",\"password\":\"mem\"}}"));
+    result = result_of(
+        b,
+        double_job(b->d, NULL,
+                   "{\"kind\":\"scan\",\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=1203,disks=2,"
+                   "size=1M\",\"password\":\"mem\"}}"));
     assert_int_equal(json_integer_value(json_object_get(result, "hosts")), 1203);
     assert_int_equal(b->d->host_parts, 3);
     assert_int_equal(b->d->hosts_seen, 1203);
@@ -223,7 +234,8 @@ static void test_scan__wrong_password__fails_and_says_so(void **state)
     (void)state;
     proxy_start(b, 0);
     id = double_job(b->d, NULL,
-                    "{\"kind\":\"scan\",\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=3\",\"password\":\"no\"}}");
+                    "{\"kind\":\"scan\",\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=3\","
+                    "\"password\":\"no\"}}");
     assert_true(double_wait_job(b->d, id, DOUBLE_FAILED, WAIT_MS));
     assert_string_equal(double_job_of(b->d, id).error_code, "AUTH");
     assert_int_equal(double_job_of(b->d, id).last_how, BDR_HOW_FAIL);
@@ -335,8 +347,10 @@ static void test_disks_max__no_more_at_once(void **state)
     proxy_start(b, 0);
     for (int i = 0; i < 6; i++) {
         snprintf(work, sizeof(work),
-                 "{\"kind\":\"sync\",\"label\":\"vm%d\",\"ref\":\"h%d\",\"store\":{\"repository\":1,\"url\":\"%s/repo\",\"passphrase\":"
-                 "\"sesame\"},\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=10,size=8M,slow_us=100000\",\"password\":"
+                 "{\"kind\":\"sync\",\"label\":\"vm%d\",\"ref\":\"h%d\",\"store\":{\"repository\":1,\"url\":\"%s/"
+                 "repo\",\"passphrase\":"
+                 "\"sesame\"},\"platform\":{\"id\":9,\"kind\":\"mem\",\"endpoint\":\"mem:hosts=10,size=8M,slow_us="
+                 "100000\",\"password\":"
                  "\"mem\"},\"disks\":[{\"id\":1,\"ref\":\"h%d-d0\"}]}",
                  i, i % 6, b->folder, i % 6);
         id = double_job(b->d, NULL, work);

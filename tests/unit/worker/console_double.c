@@ -235,7 +235,8 @@ static bool kind_wanted(const char *kinds, const char *work)
     return found;
 }
 
-static struct bdr_err *job_give(struct console_double *d, struct bdr_req *req, struct double_job *j, struct bdr_claim_out *got)
+static struct bdr_err *job_give(struct console_double *d, struct bdr_req *req, struct double_job *j,
+                                struct bdr_claim_out *got)
 {
     json_t *doc = json_loads(j->work, 0, NULL);
     BDR_AUTO(mem) char *text = NULL;
@@ -249,7 +250,8 @@ static struct bdr_err *job_give(struct console_double *d, struct bdr_req *req, s
         json_object_set_new(doc, "checkpoint", json_string(j->checkpoint));
     text = json_dumps(doc, 0);
     json_decref(doc);
-    err = bdr_shape_read(&bdr_job_work_shape, BDR_SHAPE_RESPONSE, text, strlen(text), bdr_req_arena(req), &got->job, NULL);
+    err = bdr_shape_read(&bdr_job_work_shape, BDR_SHAPE_RESPONSE, text, strlen(text), bdr_req_arena(req), &got->job,
+                         NULL);
     got->has_job = !err;
     return err;
 }
@@ -270,7 +272,7 @@ static struct bdr_err *run_claim(struct bdr_req *req, const void *in, void *out)
         if (!job_for(j, m->id) || !kind_wanted(say->kinds, j->work))
             continue;
         j->state = DOUBLE_RUNNING;
-        j->fence++;
+        j->fence = ++d->fences;
         j->claims++;
         j->wanted = BDR_JOB_GO_ON;
         j->lease_end_ms = bdr_clock_mono_ms() + (uint64_t)(j->lease_s ? j->lease_s : d->lease_s) * 1000;
@@ -413,24 +415,25 @@ static struct bdr_err *run_hosts(struct bdr_req *req, const void *in, void *out)
 /* ---- life ---- */
 
 static const struct bdr_route rows[] = {
-    {BDR_POST, "/v1/enrol", NULL, BDR_R_ANONYMOUS, .in = &bdr_enrol_in_shape, .out = &bdr_enrol_out_shape, .run = run_enrol,
-     .body_max_bytes = 1 << 20, .help = "Enrol.", .help_zh = "接入"},
-    {BDR_POST, "/v1/machine/certificate", "machine", BDR_R_MACHINE, .in = &bdr_renew_in_shape, .out = &bdr_renew_out_shape,
-     .run = run_renew, .help = "Renew.", .help_zh = "续期"},
-    {BDR_POST, "/v1/machine/beat", "machine", BDR_R_MACHINE, .in = &bdr_beat_in_shape, .out = &bdr_beat_out_shape, .run = run_beat,
-     .help = "Beat.", .help_zh = "心跳"},
+    {BDR_POST, "/v1/enrol", NULL, BDR_R_ANONYMOUS, .in = &bdr_enrol_in_shape, .out = &bdr_enrol_out_shape,
+     .run = run_enrol, .body_max_bytes = 1 << 20, .help = "Enrol.", .help_zh = "接入"},
+    {BDR_POST, "/v1/machine/certificate", "machine", BDR_R_MACHINE, .in = &bdr_renew_in_shape,
+     .out = &bdr_renew_out_shape, .run = run_renew, .help = "Renew.", .help_zh = "续期"},
+    {BDR_POST, "/v1/machine/beat", "machine", BDR_R_MACHINE, .in = &bdr_beat_in_shape, .out = &bdr_beat_out_shape,
+     .run = run_beat, .help = "Beat.", .help_zh = "心跳"},
     {BDR_PUT, "/v1/machine/inventory", "machine", BDR_R_MACHINE, .in = &bdr_inventory_shape, .run = run_inventory,
      .body_max_bytes = 16 << 20, .help = "Inventory.", .help_zh = "清单"},
-    {BDR_GET, "/v1/machine/events", "machine", BDR_R_MACHINE | BDR_R_STREAM_OUT, .out_type = "text/event-stream", .run = run_events,
-     .help = "Events.", .help_zh = "事件"},
-    {BDR_POST, "/v1/machine/claim", "machine", BDR_R_MACHINE, .in = &bdr_claim_in_shape, .out = &bdr_claim_out_shape, .run = run_claim,
-     .help = "Claim.", .help_zh = "领取"},
+    {BDR_GET, "/v1/machine/events", "machine", BDR_R_MACHINE | BDR_R_STREAM_OUT, .out_type = "text/event-stream",
+     .run = run_events, .help = "Events.", .help_zh = "事件"},
+    {BDR_POST, "/v1/machine/claim", "machine", BDR_R_MACHINE, .in = &bdr_claim_in_shape, .out = &bdr_claim_out_shape,
+     .run = run_claim, .help = "Claim.", .help_zh = "领取"},
     {BDR_POST, "/v1/machine/jobs/{id:u64}/beat", "machine", BDR_R_MACHINE, .in = &bdr_job_beat_in_shape,
      .out = &bdr_job_beat_out_shape, .run = run_job_beat, .help = "Beat of a job.", .help_zh = "任务心跳"},
     {BDR_POST, "/v1/machine/jobs/{id:u64}/end", "machine", BDR_R_MACHINE, .in = &bdr_job_end_in_shape,
-     .out = &bdr_job_end_out_shape, .run = run_job_end, .body_max_bytes = 1 << 20, .help = "End of a job.", .help_zh = "任务结束"},
-    {BDR_PUT, "/v1/machine/platforms/{id:u64}/hosts", "machine", BDR_R_MACHINE, .in = &bdr_seen_hosts_shape, .run = run_hosts,
-     .body_max_bytes = 64 << 20, .help = "Hosts.", .help_zh = "主机"},
+     .out = &bdr_job_end_out_shape, .run = run_job_end, .body_max_bytes = 1 << 20, .help = "End of a job.",
+     .help_zh = "任务结束"},
+    {BDR_PUT, "/v1/machine/platforms/{id:u64}/hosts", "machine", BDR_R_MACHINE, .in = &bdr_seen_hosts_shape,
+     .run = run_hosts, .body_max_bytes = 64 << 20, .help = "Hosts.", .help_zh = "主机"},
 };
 
 static struct bdr_err *may(void *ctx, struct bdr_req *req, const struct bdr_route *route, const char *perm)
@@ -471,16 +474,20 @@ struct console_double *double_new(void)
     path_of(d, "server.key", a);
     path_of(d, "server.crt", b);
     OK(bdr_ca_ensure_server(d->ca, &spec, a, b, &renewed));
-    OK(bdr_router_new(&(struct bdr_router_config){.title = "Double", .version = "1", .tables = tables, .n_tables = 1, .authorise = may},
-                      &d->router));
+    OK(bdr_router_new(
+        &(struct bdr_router_config){
+            .title = "Double", .version = "1", .tables = tables, .n_tables = 1, .authorise = may},
+        &d->router));
     return d;
 }
 
 void double_serve(struct console_double *d)
 {
     char ca[160], key[160], crt[160];
-    struct bdr_http_listener listener = {.port = d->port, .tls = BDR_TLS_OPTIONAL, .cert_file = crt, .key_file = key, .ca_file = ca};
-    struct bdr_http_config config = {.listeners = &listener, .n_listeners = 1, .app = &bdr_router_app, .app_ctx = d->router};
+    struct bdr_http_listener listener = {
+        .port = d->port, .tls = BDR_TLS_OPTIONAL, .cert_file = crt, .key_file = key, .ca_file = ca};
+    struct bdr_http_config config = {
+        .listeners = &listener, .n_listeners = 1, .app = &bdr_router_app, .app_ctx = d->router};
 
     path_of(d, "ca.crt", ca);
     path_of(d, "server.key", key);

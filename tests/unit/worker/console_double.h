@@ -2,8 +2,8 @@
 /*
  * console_double.h - a console for tests: the routes of docs/wire/machines.md and nothing behind them, but strict.
  *
- * Tokens work once. A job has one holder: fences grow, leases end, beats and ends of another holder are answered 412. A revoked
- * machine gets 401. It can be stopped and started again at the same port, and it notes what it was told.
+ * Tokens work once. A job has one holder: fences grow, leases end, beats and ends of another holder are answered 412. A
+ * revoked machine gets 401. It can be stopped and started again at the same port, and it notes what it was told.
  */
 #pragma once
 #include "bdr/http_server.h"
@@ -26,7 +26,7 @@ enum double_state { DOUBLE_READY, DOUBLE_RUNNING, DOUBLE_FINISHED, DOUBLE_FAILED
 struct double_job {
     uint64_t id, fence;
     enum double_state state;
-    char *work;        /* owned: JSON of a JobWork without id, fence, lease */
+    char *work; /* owned: JSON of a JobWork without id, fence, lease */
     char for_machine[33];
     char holder[33];
     uint64_t lease_end_ms;
@@ -34,11 +34,11 @@ struct double_job {
     int wanted;
     uint64_t bandwidth_bps;
     char checkpoint[512], step[256], error_code[40], error_text[2049];
-    char *result;      /* owned: JSON */
+    char *result; /* owned: JSON */
     uint64_t done_bytes, total_bytes, stored_bytes;
     unsigned claims, beats, ends, stale; /* stale: beats and ends refused with 412 */
     int last_how;
-    bool again;        /* an end of `retry` makes it ready again */
+    bool again; /* an end of `retry` makes it ready again */
 };
 struct console_double {
     char folder[64], url[64], ca_print[65];
@@ -52,11 +52,12 @@ struct console_double {
     size_t n_machines;
     struct double_job jobs[DOUBLE_JOBS];
     size_t n_jobs;
+    uint64_t fences; /* given out; they grow over all jobs */
     uint32_t beat_s, lease_s, disks_max, http_timeout_s;
-    uint64_t cert_ms;        /* life of the certificates it gives */
+    uint64_t cert_ms;                          /* life of the certificates it gives */
     unsigned fail_ends, fail_beats, lose_ends; /* so many are answered 503; are done and then answered 503 */
     struct bdr_events *ears[DOUBLE_MACHINES];
-    char *hosts;             /* owned: the last part of a scan, as JSON */
+    char *hosts; /* owned: the last part of a scan, as JSON */
     unsigned host_parts, hosts_seen;
     bool hosts_complete;
 };

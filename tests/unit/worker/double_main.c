@@ -61,7 +61,8 @@ static void do_wait(struct console_double *d, char *rest)
     else if (double_wait_job(d, id, state_of(word), s * 1000ull))
         puts("ok");
     else
-        printf("no: state %d %s %s\n", double_job_of(d, id).state, double_job_of(d, id).error_code, double_job_of(d, id).error_text);
+        printf("no: state %d %s %s\n", double_job_of(d, id).state, double_job_of(d, id).error_code,
+               double_job_of(d, id).error_text);
 }
 
 static void do_beat(struct console_double *d, char *rest)

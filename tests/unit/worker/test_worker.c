@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every machine does at the console: enrolment, leases, ends, and a console that is away, new or has had enough. */
-#include "console_double.h"
+/* What every machine does at the console: enrolment, leases, ends, and a console that is away, new or has had enough.
+ */
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/pool.h"
 #include "bdr/worker.h"
+#include "console_double.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,11 +48,11 @@ struct bed {
     struct bdr_cancel stop;
     struct bdr_pool *pool;
     struct bdr_worker_config cfg;
-    atomic_bool finish;      /* a running job may end */
+    atomic_bool finish; /* a running job may end */
     atomic_bool drain;
     atomic_uint running, done, cancelled;
     atomic_uint_fast64_t bandwidth;
-    atomic_int fails;        /* enum bdr_code the job ends with; 0: well */
+    atomic_int fails; /* enum bdr_code the job ends with; 0: well */
     char inventory[256];
     uint32_t disks_max;
 };
@@ -603,6 +607,10 @@ static void test_revoked__with_a_job__stops_and_comes_slowly(void **s)
     assert_int_equal(double_job_of(b->d, id).ends, 0);
     none(bdr_worker_standing(b->state, "1", &standing, why, sizeof(why)));
     assert_int_equal(standing, BDR_STANDING_DEREGISTERED);
+    double_stop(b->d); /* and it remembers */
+    none(bdr_worker_standing(b->state, "1", &standing, why, sizeof(why)));
+    assert_int_equal(standing, BDR_STANDING_MARKED);
+    double_serve(b->d);
     bed_free(b);
 }
 

@@ -62,3 +62,6 @@ ON CONFLICT (repository_id) DO UPDATE SET verify_ms = excluded.verify_ms WHERE r
 -- care_keeps(:repository_id i64) -> many (host_id i64, retention text)     hosts whose policy keeps less than all
 SELECT h.id AS host_id, p.retention FROM host h JOIN policy p ON p.id = h.policy_id
  WHERE h.repository_id = :repository_id AND p.retention <> '' ORDER BY p.retention, h.id;
+
+-- care_held(:repository_id i64) -> many (ref text)     points that a person holds
+SELECT ref FROM point WHERE repository_id = :repository_id AND held = 1 AND state <> 'removed' ORDER BY id;

@@ -102,10 +102,11 @@ SELECT id, name, error_text, error_ms FROM channel WHERE enabled = 1 AND error_m
 -- cond_repositories() -> many (id i64, name text, state text, state_text text, used_bytes i64, free_bytes i64?, measured_ms i64)
 SELECT id, name, state, state_text, used_bytes, free_bytes, measured_ms FROM repository ORDER BY id;
 
--- job_ended(:limit i64) -> many (id i64, kind text, state text, host_id i64?, name text, origin text, done_bytes i64,
---   stored_bytes i64, error_text text, result text, started_ms i64?, ended_ms i64)     and nobody looked
-SELECT j.id, j.kind, j.state, j.host_id, coalesce(h.name, '') AS name, j.origin, j.done_bytes, j.stored_bytes,
-       j.error_text, j.result, j.started_ms, coalesce(j.ended_ms, 0) AS ended_ms
+-- job_ended(:limit i64) -> many (id i64, kind text, state text, host_id i64?, repository_id i64?, name text, origin text,
+--   done_bytes i64, stored_bytes i64, error_text text, params text, result text, started_ms i64?, ended_ms i64)
+--   and nobody looked
+SELECT j.id, j.kind, j.state, j.host_id, j.repository_id, coalesce(h.name, '') AS name, j.origin, j.done_bytes,
+       j.stored_bytes, j.error_text, j.params, j.result, j.started_ms, coalesce(j.ended_ms, 0) AS ended_ms
   FROM job j LEFT JOIN host h ON h.id = j.host_id WHERE j.ended_ms > j.watched_ms ORDER BY j.id LIMIT :limit;
 
 -- job_watched(:id i64, :ended_ms i64) -> count     0: another console looked
@@ -120,3 +121,10 @@ ON CONFLICT (host_id, at_ms) DO NOTHING;
 
 -- change_trim(:host_id i64, :before_ms i64) -> count
 DELETE FROM host_change WHERE host_id = :host_id AND at_ms < :before_ms;
+
+-- point_damaged(:repository_id i64, :ref text) -> count
+UPDATE point SET state = 'damaged' WHERE repository_id = :repository_id AND ref = :ref AND state = 'ok';
+
+-- point_verified(:repository_id i64, :ref text, :now_ms i64) -> count     all of it was read, and is right
+UPDATE point SET verified_ms = :now_ms, state = CASE WHEN state = 'damaged' THEN 'ok' ELSE state END
+ WHERE repository_id = :repository_id AND ref = :ref;

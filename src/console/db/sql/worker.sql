@@ -89,8 +89,14 @@ SELECT event, now FROM job_log WHERE job_id = :job_id AND fence = :fence AND act
 SELECT id, worker_id, fence, repository_id FROM job
  WHERE host_id = :host_id AND writes = 1 AND state IN ('running', 'pausing', 'cancelling') LIMIT 1;
 
--- repository_of_gateway(:gateway_id i64?) -> many repository
-SELECT @repository FROM repository WHERE gateway_id = :gateway_id ORDER BY id LIMIT 1000;
+-- row repository_where (id i64, name text, url text, encrypted bool, gateway_id i64?, measured_ms i64, s3_key text,
+--   s3_endpoint text)
+
+-- repository_where(:id i64) -> one? repository_where
+SELECT @repository_where FROM repository WHERE id = :id;
+
+-- repository_of_gateway(:gateway_id i64?) -> many repository_where
+SELECT @repository_where FROM repository WHERE gateway_id = :gateway_id ORDER BY id LIMIT 1000;
 
 -- repository_data(:id i64, :data_bytes i64) -> count
 UPDATE repository SET data_bytes = :data_bytes WHERE id = :id;

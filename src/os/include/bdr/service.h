@@ -20,13 +20,14 @@ bdr_ret bdr_os_user(const char *name, uid_t *out_uid, gid_t *out_gid);
 bdr_ret bdr_os_become(uid_t uid, gid_t gid);
 
 /*
- * What this thread, and those and the children it starts from now on, can never do again, by a filter of system calls (seccomp(2)). On a kernel or processor
- * that has none: *out_on false, and nothing is lost.
+ * What this thread, and those and the children it starts from now on, can never do again, by a filter of system calls
+ * (seccomp(2)). On a kernel or processor that has none: *out_on false, and nothing is lost.
  */
 enum bdr_os_never {
-    BDR_NEVER_EXEC = 1,   /* start another program */
-    BDR_NEVER_SYSTEM = 2, /* mount, load modules or BPF programs, trace, look into other processes, reboot, set clocks */
-    BDR_NEVER_NET = 4,    /* make a socket other than to this machine (AF_UNIX, AF_NETLINK) */
+    BDR_NEVER_EXEC = 1, /* start another program */
+    BDR_NEVER_SYSTEM =
+        2,             /* mount, load modules or BPF programs, trace, look into other processes, reboot, set clocks */
+    BDR_NEVER_NET = 4, /* make a socket other than to this machine (AF_UNIX, AF_NETLINK) */
     BDR_NEVER_DEVICE = 8, /* make device nodes, io_uring, open by handle */
 };
 bdr_ret bdr_os_never(unsigned what, bool *out_on);

@@ -10,13 +10,13 @@
 #include "bdr/worker.h"
 
 struct bdr_sync {
-    const char *state;                  /* the machine's folder: certificate, cache */
+    const char *state; /* the machine's folder: certificate, cache */
     struct bdr_worker_job *job;
     const struct bdr_backup_disk *disks; /* borrowed, open */
     size_t n;
-    struct bdr_moment *moment;          /* NULL: they stand still */
-    const char *host_id;                /* NULL: this machine's */
-    const char *boot_mode;              /* "bios", "uefi", NULL */
+    struct bdr_moment *moment; /* NULL: they stand still */
+    const char *host_id;       /* NULL: this machine's */
+    const char *boot_mode;     /* "bios", "uefi", NULL */
 };
 /*
  * Makes the point. *out_result: what the console gets (docs/agent.md); set when a point was made.

@@ -78,6 +78,7 @@ bdr_ret bdr_ca_issue_server(const struct bdr_ca *ca, const struct bdr_key *key, 
                             char **out_pem);
 struct bdr_machine_spec {
     const char *machine, *role;
+    const char *server; /* a gateway's host name or address: its certificate is good for serving as that, too; or NULL */
     uint64_t lifetime_ms; /* 0: 30 days */
     int64_t now_ms;
 };

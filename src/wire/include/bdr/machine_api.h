@@ -220,6 +220,8 @@ struct bdr_gateway_repo {
     const char *s3_key, *s3_secret, *s3_endpoint;
     const char *compress;
     uint64_t block_bytes; /* for making it; 0: the default */
+    bool create;          /* nobody has seen it yet: make it where nothing is. Otherwise nothing there is a disk that is
+                             not mounted, and not a reason to begin anew */
 };
 struct bdr_gateway_repos {
     BDR_ARRAY(struct bdr_gateway_repo) repositories;

@@ -22,8 +22,8 @@ struct bdr_worker_enrol {
     int kind;            /* enum bdr_machine_kind */
     const char *name;    /* NULL: the host name */
     const char *os, *version, *identity;
-    const char *url;     /* gateways */
-    bool force;          /* forget an enrolment that is there */
+    const char *url; /* gateways */
+    bool force;      /* forget an enrolment that is there */
     const struct bdr_cancel *cancel;
 };
 /*
@@ -59,8 +59,8 @@ bdr_ret bdr_worker_standing(const char *state, const char *version, enum bdr_wor
 
 /* A job that runs. Members are the kind's to use; the rest is behind them. */
 struct bdr_worker_job {
-    const struct bdr_job_work *work; /* with its secrets; lives as long as the job */
-    struct bdr_cancel cancel;        /* stop soon: write nothing more */
+    const struct bdr_job_work *work;    /* with its secrets; lives as long as the job */
+    struct bdr_cancel cancel;           /* stop soon: write nothing more */
     atomic_uint_fast64_t bandwidth_bps; /* 0: unlimited; changes while it runs */
     atomic_uint_fast64_t done_bytes, total_bytes, stored_bytes;
     atomic_uint pass;
@@ -71,8 +71,8 @@ void bdr_worker_job_step(struct bdr_worker_job *job, const char *fmt, ...) BDR_P
 /* Where another worker could go on; told with the next beat. Any thread. */
 void bdr_worker_job_checkpoint(struct bdr_worker_job *job, const char *text);
 /*
- * `fn(ctx, job)` is called before each beat to fill in the figures above, on another thread, until it is set to NULL; once that
- * returned it is not running any more.
+ * `fn(ctx, job)` is called before each beat to fill in the figures above, on another thread, until it is set to NULL;
+ * once that returned it is not running any more.
  */
 void bdr_worker_job_meter(struct bdr_worker_job *job, void (*fn)(void *ctx, struct bdr_worker_job *job), void *ctx);
 
@@ -102,11 +102,11 @@ struct bdr_worker_config {
     void (*settings)(void *ctx, const struct bdr_worker_settings *s);
     /* An event of the console's that is not the worker's own business. */
     void (*event)(void *ctx, const char *event, const char *data);
-    uint32_t (*disks_free)(void *ctx);   /* for claims; NULL: not told */
-    void (*alive)(void *ctx);            /* some times a second: a watchdog's food */
-    const struct bdr_cancel *cancel;     /* stop: jobs end as `stopped` */
-    atomic_bool *drain;                  /* NULL, or: while true no job is claimed */
-    bool drain_ends;                     /* drained and nothing runs any more: that is the end */
+    uint32_t (*disks_free)(void *ctx); /* for claims; NULL: not told */
+    void (*alive)(void *ctx);          /* some times a second: a watchdog's food */
+    const struct bdr_cancel *cancel;   /* stop: jobs end as `stopped` */
+    atomic_bool *drain;                /* NULL, or: while true no job is claimed */
+    bool drain_ends;                   /* drained and nothing runs any more: that is the end */
     /* Tests: 0 takes what is right. */
     uint32_t beat_ms, backoff_ms, slow_ms, answer_ms;
 };

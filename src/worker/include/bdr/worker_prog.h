@@ -8,12 +8,12 @@
 #include "bdr/worker.h"
 
 struct bdr_prog_options {
-    const char *state;                                /* --state */
+    const char *state;                                  /* --state */
     const char *console, *ca, *token_file, *name, *url; /* enrol */
-    const char *user;                                 /* --user: run as, NULL: as who we are */
-    const char *scripts;                              /* --scripts: folder of pre-freeze and post-freeze */
-    const char *disks;                                /* --disks: agents: these devices alone, with commas; NULL: all */
-    const char *beat;                                 /* --beat-ms: tests */
+    const char *user;                                   /* --user: run as, NULL: as who we are */
+    const char *scripts;                                /* --scripts: folder of pre-freeze and post-freeze */
+    const char *disks; /* --disks: agents: these devices alone, with commas; NULL: all */
+    const char *beat;  /* --beat-ms: tests */
     uint32_t beat_ms;
     bool force, json, verbose, log_json;
 };
@@ -24,7 +24,8 @@ struct bdr_prog {
     /* Runs until `cancel` is set. */
     struct bdr_err *(*run)(const struct bdr_prog_options *opt, struct bdr_cancel *cancel);
     /* Another command, or NULL; false: there is no such one. */
-    bool (*more)(const char *command, const struct bdr_prog_options *opt, struct bdr_cancel *cancel, struct bdr_err **out_err);
+    bool (*more)(const char *command, const struct bdr_prog_options *opt, struct bdr_cancel *cancel,
+                 struct bdr_err **out_err);
     const char *more_help; /* its lines of the help; NULL */
 };
 /* A whole main(): reads argv, does the command, prints, returns the exit code (docs/exit-codes.md). */
