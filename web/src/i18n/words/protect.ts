@@ -45,7 +45,7 @@ export const protect = {
   consistencyHint: { crash: ['As after a power cut: what journaling file systems are made for.', '等同于断电后的状态。'], filesystem: ['File systems are frozen for a moment.', '短暂冻结文件系统。'], application: ['Applications are told, too (VSS, scripts).', '同时通知应用（VSS、脚本）。'] },
   recover: {
     title: ['Recover {name}', '恢复 {name}'], when: ['Which moment', '选择时间点'], where: ['Where to', '恢复位置'], newest: ['The newest point', '最新恢复点'], or: ['or choose a moment:', '或选择一个时间点：'],
-    target: ['As', '恢复为'], file: ['Files in a folder of the gateway', '网关上的文件'], device: ['A block device of the gateway', '网关上的块设备'], folder: ['Folder', '目录'], dev: ['Device', '设备'], pathHint: ['A path on the gateway that owns the repository.', '存储库所属网关上的路径。'], format: ['Format', '格式'], allDisks: ['all disks', '全部磁盘'],
+    target: ['As', '恢复为'], file: ['Files in a folder of the gateway', '网关上的文件'], device: ['A block device of the gateway', '网关上的块设备'], folder: ['Folder', '目录'], dev: ['Device', '设备'], pathHint: ['A path on the gateway that owns the repository.', '存储库所属网关上的路径。'], format: ['Format', '格式'],
     overwrite: ['Write over what is there', '覆盖已有内容'], overwriteWarn: ['What is at that place now is lost.', '该位置的现有内容将丢失。'], safe: ['The source machine is not touched, and protection goes on.', '不影响源主机，保护继续进行。'], started: ['The recovery has begun.', '恢复已开始。'],
   },
   recovery: {
