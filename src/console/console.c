@@ -146,6 +146,16 @@ static struct bdr_err *ca_open(struct bdr_console *c)
     return bdr_ca_save(c->ca, key, cert);
 }
 
+static void name_add(struct bdr_server_spec *spec, const char *names[NAMES_MAX], const char *name)
+{
+    bool there = spec->n >= NAMES_MAX;
+
+    for (size_t i = 0; i < spec->n; i++)
+        there |= !strcmp(names[i], name);
+    if (!there)
+        names[spec->n++] = name;
+}
+
 struct bdr_err *bdr_console_names(struct bdr_console *c, const char *const *more, size_t n)
 {
     const char *names[NAMES_MAX];
@@ -155,14 +165,10 @@ struct bdr_err *bdr_console_names(struct bdr_console *c, const char *const *more
 
     for (; spec.n < c->config.n_names && spec.n < NAMES_MAX; spec.n++)
         names[spec.n] = c->config.names[spec.n];
-    for (size_t i = 0; i < n && spec.n < NAMES_MAX; i++) {
-        bool there = false;
-
-        for (size_t k = 0; k < spec.n; k++)
-            there |= !strcmp(names[k], more[i]);
-        if (!there)
-            names[spec.n++] = more[i];
-    }
+    for (size_t i = 0; i < n; i++)
+        name_add(&spec, names, more[i]);
+    if (c->config.loopback)
+        name_add(&spec, names, "127.0.0.1");
     in_folder(c, "server.key", key);
     in_folder(c, "server.crt", cert);
     BDR_TRY_FOR(bdr_ca_ensure_server(c->ca, &spec, key, cert, &renewed), "the console's certificate");

@@ -25,6 +25,7 @@ struct bdr_console_config {
     const char *const
         *names; /* [this machine's, and localhost] host names and addresses by which it is reached: its certificate */
     size_t n_names;
+    bool loopback; /* programs of this machine reach it as 127.0.0.1, whatever names were given */
     const char *packages;   /* [/usr/share/openbdr/packages] what 30080 serves */
     const char *web;        /* [/usr/share/openbdr/web] the web UI */
     const char *public_url; /* [https://NAME:PORT] as install commands say it */

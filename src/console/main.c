@@ -133,6 +133,7 @@ static struct bdr_err *run(void *p, struct bdr_cli *cli)
         .http_port = (uint16_t)a->http_port,
         .names = a->name.items,
         .n_names = a->name.count,
+        .loopback = a->all_in_one,
         .packages = a->packages,
         .web = a->web,
         .public_url = a->public_url,

@@ -32,7 +32,7 @@ static const struct {
     [BDR_READONLY] = {409, "This can only be read, not changed."},
     [BDR_CONFLICT] = {409, "This is not possible as things stand. Look at the object again to see why."},
     [BDR_BUSY] = {409, "Somebody else is using it. Wait for that to end, then try again."},
-    [BDR_FENCED] = {409, "Somebody newer has taken over this work. Stop, and ask for work again."},
+    [BDR_FENCED] = {412, "Somebody newer has taken over this work. Stop, and ask for work again."},
     [BDR_STALE] = {409, "It has changed in the meantime. Read it again, then repeat your change."},
     [BDR_NET] = {502, "Another system could not be reached. Check the network and try again."},
     [BDR_TIMEOUT] = {504, "It took too long. Try again; if that happens often, look at the other system's load."},
