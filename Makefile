@@ -5,6 +5,7 @@ BUILD ?= build
 .PHONY: all deps demo demo-disk check bench packages fmt clean
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
+	BUILD=$(BUILD) tools/web
 $(BUILD)/build.ninja:
 	meson setup $(BUILD) --buildtype=release -Db_ndebug=false
 deps:

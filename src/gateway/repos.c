@@ -70,9 +70,12 @@ static struct bdr_err *secret_file(const char *text, int *out_fd, char path[64])
     return NULL;
 }
 
-/* Opens it; makes it first when nobody has ever seen it and nothing is there. */
+/*
+ * Opens it; makes it first when nobody has ever seen it and nothing is there. With a table of `owners` it was there once:
+ * then its disk is not mounted, and an empty one in its place would look right.
+ */
 static struct bdr_err *repo_open_or_make(const struct gw_repo_spec *spec, const struct bdr_repo_options *opt,
-                                         struct bdr_repo **out)
+                                         const char *owners, struct bdr_repo **out)
 {
     struct bdr_repo_init_options make = {.block_bytes = spec->block_bytes,
                                          .compress = spec->compress,
@@ -80,7 +83,7 @@ static struct bdr_err *repo_open_or_make(const struct gw_repo_spec *spec, const 
                                          .passphrase_file = opt->passphrase_file};
     struct bdr_err *err = bdr_repo_open(spec->url, opt, out);
 
-    if (!err || err->code != BDR_NOTFOUND || !spec->create)
+    if (!err || err->code != BDR_NOTFOUND || !spec->create || !access(owners, F_OK))
         return err;
     bdr_err_drop(err, "it is made now");
     BDR_TRY(bdr_repo_init(spec->url, &make));
@@ -101,7 +104,7 @@ static struct bdr_err *repo_open(struct gw *gw, const struct gw_repo_spec *spec,
         BDR_TRY(secret_file(spec->passphrase, &fd, secret));
         opt.passphrase_file = secret;
     }
-    BDR_TRY_FOR(repo_open_or_make(spec, &opt, &r->repo), "opening repository %" PRIu64, spec->id);
+    BDR_TRY_FOR(repo_open_or_make(spec, &opt, path, &r->repo), "opening repository %" PRIu64, spec->id);
     BDR_TRY(bdr_repo_facts(r->repo, &facts));
     r->block_bytes = bdr_repo_block_bytes(r->repo);
     bdr_repo_id_key(r->repo, r->id_key, &r->keyed);

@@ -72,6 +72,11 @@ struct bdr_err *gw_answer_err(struct bdr_req *req, struct bdr_err *err)
 
     if (!err || bdr_req_answered(req))
         return err;
+    if (err->code == BDR_NET && bdr_cancelled(bdr_req_cancel(req))) {
+        bdr_err_drop(err, "the client has gone away; what it sent counts");
+        bdr_req_break(req);
+        return NULL;
+    }
     bdr_err_text(err, text, sizeof(text));
     switch (err->code) {
     case BDR_FENCED:
@@ -168,6 +173,7 @@ static struct bdr_err *session_new_run(struct bdr_req *req, const void *in, void
     BDR_AUTO(json) json_t *body = NULL;
     BDR_AUTO(gw_session) struct gw_session *s = NULL;
     const json_t *fence;
+    struct bdr_err *err;
 
     (void)in;
     (void)out;
@@ -175,8 +181,13 @@ static struct bdr_err *session_new_run(struct bdr_req *req, const void *in, void
     fence = json_object_get(body, "fence");
     if (!json_is_integer(fence) || json_integer_value(fence) < 1)
         GW_REFUSE(req, 400, BDR_INVAL, "Say the job's fence: {\"fence\":N}, N from 1.");
-    BDR_TRY(gw_answer_err(req, gw_session_begin(gw, req, bdr_req_param_u64(req, "host"),
-                                                (uint64_t)json_integer_value(fence), &s)));
+    err = gw_session_begin(gw, req, bdr_req_param_u64(req, "host"), (uint64_t)json_integer_value(fence), &s);
+    if (err && err->code == BDR_NOTFOUND) { /* for a client that would be its session */
+        BDR_LOG(ERROR, "gateway.no-repository", F_ERR(err));
+        bdr_err_drop(err, "told");
+        GW_REFUSE(req, 409, BDR_BUSY, "The repository of this host is not there; is its disk mounted at the gateway?");
+    }
+    BDR_TRY(gw_answer_err(req, err));
     return s ? session_answer(req, s) : NULL;
 }
 

@@ -33,7 +33,7 @@ export const NAV: readonly Top[] = [
         { key: 'dashboard', path: '/dashboard', load: () => import('./pages/watch/DashboardPage.vue') },
         { key: 'alarms', path: '/alarms', load: () => import('./pages/watch/AlarmsPage.vue') },
         { key: 'jobs', path: '/jobs', load: () => import('./pages/watch/JobsPage.vue') },
-        { key: 'audit', path: '/audit', load: () => import('./pages/watch/AuditPage.vue') },
+        { key: 'audit', path: '/audit', load: () => import('./pages/watch/AuditPage.vue'), admin: true },
       ],
     }],
   },

@@ -49,12 +49,12 @@ static const struct bdr_shape_field recovery_fields[] = {
     OBJ_OUT(struct recovery, host_name, TEXT, "The host's name.", "主机名称"),
     {BDR_FIELD_HAS(struct recovery, point), .type = BDR_T_U64, .help = "Which point; without it the newest.",
      .help_zh = "恢复点编号"},
-    {BDR_FIELD_HAS(struct recovery, disk), .type = BDR_T_U64, .help = "Which disk; of a host with one disk it need not be said.",
+    {BDR_FIELD_HAS(struct recovery, disk), .type = BDR_T_U64, .help = "Which disk; need not be said for a host with one, nor for all of them into a folder.",
      .help_zh = "磁盘编号"},
     {BDR_FIELD_HAS(struct recovery, target), .type = BDR_T_ENUM, .choices = targets, .def = "file", .help = "To what.",
      .help_zh = "目标类型"},
     {BDR_FIELD(struct recovery, path), .type = BDR_T_TEXT, .flags = BDR_F_REQUIRED, .len_min = 2, .len_max = 1000,
-     .pattern = "^/.+$", .help = "A file, a folder (for all disks), or a device, of the gateway.", .help_zh = "目标路径"},
+     .pattern = "^/.+$", .help = "A file, a folder (it ends with / and takes all disks), or a device, of the gateway.", .help_zh = "目标路径"},
     {BDR_FIELD_HAS(struct recovery, format), .type = BDR_T_ENUM, .choices = formats, .def = "raw",
      .help = "Of the files.", .help_zh = "文件格式"},
     {BDR_FIELD(struct recovery, overwrite), .type = BDR_T_BOOL, .help = "Write over what is there.",
@@ -220,7 +220,7 @@ static struct bdr_err *params_make(struct bdr_tx *tx, const struct recovery *in,
     BDR_AUTO(mem) struct bdr_row_disk *d = NULL;
     json_t *o;
 
-    if (!in->disk)
+    if (!in->disk && in->path[strlen(in->path) - 1] != '/') /* a folder takes all of them */
         BDR_TRY(disk_alone(tx, p));
     if (in->disk) {
         BDR_TRY(bdr_q_disk_get(tx, p->host_id, (int64_t)in->disk, &d));

@@ -256,11 +256,14 @@ struct bdr_err *live_capture_get(const struct live_capture *c, uint32_t disk, ui
                                  bool *out_there, size_t *out_len)
 {
     size_t i = capture_find(c, disk, off);
-    const struct live_piece *p = &c->piece[i];
+    const struct live_piece *p;
 
     *out_there = false;
     *out_len = len;
-    if (i == c->n || p->disk != disk)
+    if (i == c->n) /* of nothing captured there is no first piece to point to */
+        return NULL;
+    p = &c->piece[i];
+    if (p->disk != disk)
         return NULL;
     if (p->off > off) {
         *out_len = (size_t)BDR_MIN((uint64_t)len, p->off - off);

@@ -52,7 +52,7 @@ static struct bdr_err *fake_repositories(struct bdr_req *req, const void *in, vo
 
     (void)in;
     BDR_NOMEM_IF_NULL(r);
-    *r = (struct bdr_gateway_repo){.id = 1, .name = "r", .url = fake_now->b->e->repo, .passphrase = "correct horse"};
+    *r = (struct bdr_gateway_repo){.id = 1, .name = "r", .url = fake_now->b->e->repo, .passphrase = "correct horse", .create = true};
     o->repositories.items = r;
     o->repositories.n = 1;
     return NULL;
@@ -95,6 +95,14 @@ static struct bdr_err *fake_events(struct bdr_req *req, const void *in, void *ou
     return NULL;
 }
 
+static struct bdr_err *fake_state(struct bdr_req *req, const void *in, void *out)
+{
+    (void)req;
+    (void)in;
+    (void)out;
+    return NULL;
+}
+
 #define ROW .flags = BDR_R_MACHINE, .perm = "x", .roles = "gateway", .help = "x", .help_zh = "x"
 static const struct bdr_route rows[] = {
     {.method = BDR_POST, .path = "/v1/gateway/authorise", .in = &bdr_authorise_in_shape, .out = &bdr_authorise_out_shape,
@@ -102,6 +110,7 @@ static const struct bdr_route rows[] = {
     {.method = BDR_GET, .path = "/v1/gateway/repositories", .out = &bdr_gateway_repos_shape, .run = fake_repositories, ROW},
     {.method = BDR_POST, .path = "/v1/gateway/repositories/{id:u64}/points", .in = &bdr_points_told_shape,
      .run = fake_points, ROW},
+    {.method = BDR_PUT, .path = "/v1/gateway/repositories/{id:u64}/state", .in = &bdr_repo_state_shape, .run = fake_state, ROW},
     {.method = BDR_GET, .path = "/v1/machine/events", .run = fake_events, .flags = BDR_R_MACHINE | BDR_R_STREAM_OUT,
      .out_type = "text/event-stream", .perm = "x", .help = "x", .help_zh = "x"},
 };
@@ -157,7 +166,7 @@ static struct fake *fake_start(struct bed *b)
     b->authority = gw_console_authority(f->console);
     b->told = gw_console_told;
     b->told_ctx = f->console;
-    bed_start(b, true, "zstd", 65536);
+    bed_up(b); /* the repository is made when it is needed first */
     engine_ok(gw_console_attach(f->console, b->gw));
     return f;
 }
@@ -290,6 +299,27 @@ static void test_console__revoked_event__connections_break(void **state)
     fake_end(f);
 }
 
+static void test_console__repository_gone__is_not_made_anew(void **state)
+{
+    struct bed *b = *state;
+    struct fake *f = fake_start(b);
+    char *image = strdup(bed_file(b, "a.img")), *away = strdup(bed_file(b, "away"));
+    struct bdr_backup_result r = {0};
+
+    engine_image(image, 2 * MIB, 1);
+    r = bed_backup(b, 1, image, NULL); /* it was not there */
+    bed_same(b, r.point_id, image);
+    gw_console_quiet(f->console);
+    bed_down(b);
+    assert_int_equal(rename(b->e->repo, away), 0); /* its disk is not mounted */
+    bed_up(b);
+    engine_fails(bed_try(b, 1, image, NULL, &r), BDR_BUSY);
+    assert_int_not_equal(access(b->e->repo, F_OK), 0);
+    free(image);
+    free(away);
+    fake_end(f);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 int main(void)
 {
@@ -298,6 +328,7 @@ int main(void)
         T(test_console__points__told_and_all_of_them_after_trouble),
         T(test_console__away__sessions_with_leave_go_on),
         T(test_console__revoked_event__connections_break),
+        T(test_console__repository_gone__is_not_made_anew),
     };
 
     return cmocka_run_group_tests_name("gateway-console", tests, NULL, NULL);

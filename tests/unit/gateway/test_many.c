@@ -153,7 +153,8 @@ static void test_gateway__64_writers__within_256_mib(void **state)
     assert_true(last_begin < first_end); /* they did write at once */
     kib = status_kib(pid, "VmHWM:");
     print_message("gateway with %u writers: %" PRIu64 " MiB\n", WRITERS, kib / 1024);
-    assert_true(kib <= GATEWAY_MAX_KIB);
+    if (!getenv("BDR_SANITIZER")) /* whose memory is not ours */
+        assert_true(kib <= GATEWAY_MAX_KIB);
     kill(pid, SIGTERM);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
@@ -193,7 +194,7 @@ static void test_sender__a_large_disk__within_64_mib(void **state)
 
         snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
         err = bdr_os_read_file(path, 65536, &text, &n);
-        at = err ? NULL : strstr(text, "VmHWM:");
+        at = err || strncmp(text, "Name:\tbdr\n", 10) != 0 ? NULL : strstr(text, "VmHWM:"); /* before exec it is ourselves */
         kib = at ? strtoull(at + 6, NULL, 10) : 0;
         bdr_err_drop(err, "it has ended");
         most = BDR_MAX(most, kib);
@@ -201,7 +202,8 @@ static void test_sender__a_large_disk__within_64_mib(void **state)
     }
     print_message("sender: %" PRIu64 " MiB\n", most / 1024);
     assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
-    assert_true(most > 0 && most <= AGENT_MAX_KIB);
+    if (!getenv("BDR_SANITIZER"))
+        assert_true(most > 0 && most <= AGENT_MAX_KIB);
     free(image);
     free(ca);
     free(crt);

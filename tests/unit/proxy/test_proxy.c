@@ -45,6 +45,8 @@ static pid_t start(const char *log, const char *const *argv)
 
         dup2(fd, 1);
         dup2(fd, 2);
+        if (getenv("BDR_SANITIZER")) /* looking for leaks needs ptrace, which the filter takes away */
+            setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
         execv(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }

@@ -9,7 +9,7 @@ const ENDS = ['done', 'failed', 'cancelled']
 export function waitForJob(id: number, seen: (j: Job) => void = () => {}, signal?: AbortSignal): Promise<Job> {
   return new Promise((resolve, reject) => {
     let over = false
-    const stop = listen(['job'], (told) => {
+    const stop = listen(['job', 'progress'], (told) => {
       if (told.some((e) => e.kind === 'reset' || e.data.id === id)) void look()
     })
     const timer = setInterval(() => void look(), LOOK_MS)

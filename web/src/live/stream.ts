@@ -15,7 +15,7 @@ const GATHER_MS = 400
 const RETRY_MS = [1000, 2000, 5000, 10000, 30000]
 /** The events the console tells people of; an EventSource hears only the names it asked for. */
 export const KINDS: readonly Kind[] = [
-  'host', 'job', 'point', 'recovery', 'platform', 'proxy', 'machine', 'gateway', 'repository', 'policy',
+  'host', 'job', 'progress', 'point', 'recovery', 'platform', 'proxy', 'machine', 'gateway', 'repository', 'policy',
   'alarm', 'channel', 'user', 'settings', 'name',
 ]
 

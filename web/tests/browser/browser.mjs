@@ -56,6 +56,9 @@ export class Browser {
     b.page.on('console', (m) => {
       if (['error', 'warning'].includes(m.type())) b.said.push(`${m.type()}: ${m.text()}`)
     })
+    b.page.on('response', (r) => {
+      if (r.status() >= 400) b.said.push(`${r.status()} ${r.request().method()} ${r.url()}`)
+    })
     b.page.on('pageerror', (e) => b.said.push(`exception: ${e.message}`))
     b.page.setDefaultTimeout(10000)
     return b
@@ -78,11 +81,11 @@ export class Browser {
     await this.settle()
   }
 
-  /** A picture, and what must hold in every picture. `why`: what is known not to hold. */
-  async look(name, { overflow = true } = {}) {
+  /** A picture, and what must hold in every picture. `expect`: what the browser says of a failure that the story makes. */
+  async look(name, { overflow = true, expect } = {}) {
     await this.settle()
     await this.page.screenshot({ path: join(SHOTS, `${name}.png`) })
-    const wrong = this.said.splice(0)
+    const wrong = this.said.splice(0).filter((s) => !expect?.test(s))
     wrong.push(...(await this.page.evaluate(() => window.violations.splice(0))).map((v) => `policy: ${v}`))
     if (overflow) {
       const over = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
@@ -100,7 +103,7 @@ export class Browser {
       const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
       while (walk.nextNode()) {
         const text = walk.currentNode.textContent.trim()
-        if (/^[a-z][A-Za-z]+\.[a-z_]+[A-Za-z_]*$/.test(text) && walk.currentNode.parentElement.closest('.mono, pre, code, td, dd') === null) out.push(`a key is shown: ${text}`)
+        if (/^[a-z][A-Za-z]+\.[a-z_]+[A-Za-z_]*$/.test(text) && walk.currentNode.parentElement.closest('.mono, pre, code, td, dd, .el-drawer__header') === null) out.push(`a key is shown: ${text}`)
       }
       return out
     })

@@ -40,5 +40,5 @@ export async function servedTests(c, tally) {
       assert.ok([400, 404].includes(r.status), `${r.status} ${r.body.toString().slice(0, 80)}`)
       assert.ok(!/PRIVATE|root:|<!doctype/i.test(r.body.toString()))
     })
-  await tally.test('served: pages take GET only', async () => assert.equal((await c.raw('POST', '/hosts')).status, 405))
+  await tally.test('served: pages take GET only', async () => assert.ok([404, 405].includes((await c.raw('POST', '/hosts')).status)))
 }

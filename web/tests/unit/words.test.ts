@@ -2,6 +2,7 @@
 /* Both languages say everything: no empty text, the same places for values, no key that is used and missing. */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { permissions } from '@gen/api'
 import { describe, expect, it } from 'vitest'
 import { firstLang, isTwo, plain, split, type Tree, type Two } from '@/i18n'
 import { words } from '@/i18n/words'
@@ -50,6 +51,9 @@ describe('words', () => {
     for (const [table, states] of Object.entries(STATES)) for (const s of Object.keys(states)) expect(KEYS).toContain(`${table}.${s}`)
     for (const top of NAV)
       for (const g of top.groups) for (const k of [top.key, ...(g.key ? [g.key] : []), ...g.leaves.map((l) => l.key)]) expect(KEYS).toContain(`nav.${k}`)
+  })
+  it('names each area of the API\'s permissions', () => {
+    for (const p of Object.values(permissions)) if (/:(read|operate|admin)$/.test(p)) expect(KEYS).toContain(`area.${p.split(':')[0]}`)
   })
   it('keeps the manual\'s tables whole in both languages', () => {
     const pairs = pairsIn([PLATFORMS.map(({ regions: _, ...p }) => p), CEPH_FIELDS, AGENT_PORTS, CONSOLE_PORTS, PRECHECKS, PREPARE, WHEN, LINUX_STEPS, LINUX_REMOVE_STEPS, WINDOWS_STEPS, WINDOWS_REMOVE_STEPS])

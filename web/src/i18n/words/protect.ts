@@ -29,7 +29,7 @@ export const protect = {
     kind: ['Kind', '类型'], anyKind: ['All kinds', '全部类型'], object: ['About', '对象'], repository: ['Repository {n}', '存储库 {n}'], progress: ['Progress', '进度'], worker: ['Done by', '执行者'], noWorker: ['waiting for one', '等待执行'], created: ['Made', '创建时间'], origin: ['Asked for by', '发起者'],
     pass: ['Pass', '轮次'], rate: ['Rate', '速率'], eta: ['Time left', '预计剩余'], done: ['Done', '已完成'], stored: ['Stored', '写入存储'],
     pause: ['Pause', '暂停'], resume: ['Resume', '继续'], cancel: ['Stop', '取消'], again: ['Try again', '重试'],
-    log: ['What happened', '任务日志'], when: ['When', '时间'], event: ['Event', '事件'], by: ['By', '操作者'], text: ['More', '说明'],
+    log: ['What happened', '任务日志'], noLog: ['Nothing yet: it waits for its turn.', '尚未开始执行。'], when: ['When', '时间'], event: ['Event', '事件'], by: ['By', '操作者'], text: ['More', '说明'],
   },
   jobKind: { sync: ['Sync', '同步'], scan: ['Look at platform', '平台扫描'], test: ['Connection test', '连接测试'], regions: ['Regions', '区域查询'], verify: ['Verify', '校验'], prune: ['Prune', '清理'], remove: ['Remove points', '删除恢复点'], recover: ['Recover', '恢复'] },
   jobState: { ready: ['Waiting', '等待中'], running: ['Running', '运行中'], pausing: ['Pausing', '正在暂停'], paused: ['Paused', '已暂停'], cancelling: ['Stopping', '正在取消'], done: ['Done', '已完成'], failed: ['Failed', '失败'], cancelled: ['Stopped', '已取消'] },
@@ -45,7 +45,7 @@ export const protect = {
   consistencyHint: { crash: ['As after a power cut: what journaling file systems are made for.', '等同于断电后的状态。'], filesystem: ['File systems are frozen for a moment.', '短暂冻结文件系统。'], application: ['Applications are told, too (VSS, scripts).', '同时通知应用（VSS、脚本）。'] },
   recover: {
     title: ['Recover {name}', '恢复 {name}'], when: ['Which moment', '选择时间点'], where: ['Where to', '恢复位置'], newest: ['The newest point', '最新恢复点'], or: ['or choose a moment:', '或选择一个时间点：'],
-    target: ['As', '恢复为'], file: ['Files in a folder of the gateway', '网关上的文件'], device: ['A block device of the gateway', '网关上的块设备'], folder: ['Folder', '目录'], dev: ['Device', '设备'], pathHint: ['A path on the gateway that owns the repository.', '存储库所属网关上的路径。'], format: ['Format', '格式'], allDisks: ['all disks', '全部磁盘'],
+    target: ['As', '恢复为'], file: ['Files in a folder of the gateway', '网关上的文件'], device: ['A block device of the gateway', '网关上的块设备'], folder: ['Folder', '目录'], dev: ['Device', '设备'], pathHint: ['A path on the gateway that owns the repository.', '存储库所属网关上的路径。'], format: ['Format', '格式'],
     overwrite: ['Write over what is there', '覆盖已有内容'], overwriteWarn: ['What is at that place now is lost.', '该位置的现有内容将丢失。'], safe: ['The source machine is not touched, and protection goes on.', '不影响源主机，保护继续进行。'], started: ['The recovery has begun.', '恢复已开始。'],
   },
   recovery: {

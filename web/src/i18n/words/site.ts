@@ -14,7 +14,7 @@ export const site = {
   },
   platform: {
     hint: ['{kind} platforms of the production site: add, update, delete, refresh.', '对 {kind} 生产平台进行添加、更新、删除等管理操作。'],
-    add: ['Add a {kind} platform', '添加 {kind} 平台'], update: ['Update the {kind} platform', '更新 {kind} 平台'],
+    add: ['New {kind} platform', '添加 {kind} 平台'], update: ['Update the {kind} platform', '更新 {kind} 平台'],
     empty: ['No {kind} platform yet', '尚未添加 {kind} 平台'], emptyText: ['The guide takes three steps: deploy a Sync Proxy, enter how to connect, done.', '按引导三步完成：部署同步代理、填写认证信息、完成。'],
     never: ['never', '尚未刷新'], noProxy: ['none bound', '未绑定'], scanning: ['{name} is being looked at again.', '正在刷新 {name}。'],
     removeTitle: ['Delete {name}?', '删除 {name}？'], removeText: ['Its hosts leave the lists. Recovery points stay where they are.', '其主机将从列表中移除，已有恢复点不受影响。'],

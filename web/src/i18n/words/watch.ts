@@ -25,6 +25,7 @@ export const watching = {
   roleHint: { admin: ['Everything, users and platforms included.', '所有操作，包括用户和平台管理。'], operator: ['Protects and recovers hosts, runs tasks, takes note of alarms.', '保护和恢复主机、执行任务、确认告警。'], viewer: ['Looks at everything, changes nothing.', '仅可查看，不能修改。'] },
   verb: { read: ['look', '查看'], operate: ['operate', '操作'], admin: ['manage', '管理'] },
   area: {
+    certificate: ['Certificates', '证书'], names: ['Name resolution', '域名解析'], alarms: ['Alarms', '告警'], events: ['Events', '事件'], channels: ['Notifications', '通知'], users: ['Users', '用户'], tokens: ['API tokens', 'API 令牌'], certificates: ['Certificates', '证书'], enrolments: ['Install commands', '安装指令'],
     hosts: ['Hosts', '主机'], host: ['Hosts: series', '主机趋势'], jobs: ['Tasks', '任务'], policies: ['Policies', '策略'], repositories: ['Repositories', '存储库'], repository: ['Repositories: series', '存储库趋势'], gateways: ['Gateways', '云同步网关'], points: ['Recovery points', '恢复点'], recoveries: ['Recoveries', '恢复'], platforms: ['Platforms', '生产平台'], proxies: ['Sync Proxies', '源端同步代理'], machines: ['Machines', '机器'], machine: ['Machines', '机器'], user: ['Users', '用户'], token: ['API tokens', 'API 令牌'], audit: ['Audit log', '审计日志'], enrolment: ['Install commands', '安装指令'], setting: ['Settings', '系统设置'], settings: ['Settings', '系统设置'], alarm: ['Alarms', '告警'], event: ['Events', '事件'], channel: ['Notifications', '通知'], summary: ['Dashboard', '仪表盘'], metrics: ['Metrics', '监控指标'],
   },
   token: {
