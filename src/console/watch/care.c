@@ -29,13 +29,16 @@ static bool care_low(const struct bdr_row_care_list *r)
     return r->free_bytes.set && total > 0 && (double)r->used_bytes * 100 >= total * LOW_PCT;
 }
 
-/* Calm: nobody writes to it now. One that was never cared for is due. */
+/*
+ * Calm: nobody writes to it now. One that was never cared for is due at its first calm moment; calm or not a day after it was
+ * made: its first run, when that was interrupted, has nothing yet but what no point refers to.
+ */
 static bool care_wanted(const struct bdr_row_care_list *r, int64_t done_ms, int64_t calm_ms, int64_t at_last_ms,
                         int64_t now_ms)
 {
     int64_t age = now_ms - done_ms;
 
-    return !r->cares && (age >= at_last_ms || (age >= calm_ms && !r->syncs));
+    return !r->cares && (now_ms - BDR_MAX(done_ms, r->made_ms) >= at_last_ms || (age >= calm_ms && !r->syncs));
 }
 
 /* Hosts by retention; `rules` gets {"retention":"daily=7","hosts":[1,2]} for each. */

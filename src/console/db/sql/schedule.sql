@@ -41,13 +41,14 @@ SELECT count(*) FROM job WHERE host_id = :host_id AND kind = 'sync' AND state NO
 SELECT count(*) FROM disk WHERE host_id = :host_id AND excluded = 0 AND gone_ms = 0;
 
 -- care_list() -> many (id i64, name text, gateway_id i64, used_bytes i64, free_bytes i64?, prune_ms i64, verify_ms i64,
---   syncs i64, cares i64)     syncs: runs that write to it now, or go on soon; cares: unfinished jobs of its own
+--   syncs i64, cares i64, made_ms i64)     syncs: runs that write to it now, or go on soon; cares: unfinished jobs of its own
 SELECT r.id, r.name, r.gateway_id, r.used_bytes, r.free_bytes, coalesce(c.prune_ms, 0) AS prune_ms,
        coalesce(c.verify_ms, 0) AS verify_ms,
        (SELECT count(*) FROM job j WHERE j.repository_id = r.id AND j.kind = 'sync'
            AND (j.state IN ('running', 'pausing', 'cancelling') OR (j.state IN ('ready', 'paused') AND j.tries > 0))) AS syncs,
        (SELECT count(*) FROM job j WHERE j.repository_id = r.id AND j.kind IN ('prune', 'verify')
-           AND j.state NOT IN ('done', 'failed', 'cancelled')) AS cares
+           AND j.state NOT IN ('done', 'failed', 'cancelled')) AS cares,
+       r.created_ms AS made_ms
   FROM repository r LEFT JOIN repository_care c ON c.repository_id = r.id
  WHERE r.gateway_id IS NOT NULL ORDER BY r.id;
 
