@@ -548,8 +548,8 @@ static void test_publish__bad_manifests__422(void **state)
         "{\"disks\":[" DISK "],\"consistency\":\"crash\",\"tags\":{\"a\":1}}",
         "{\"disks\":[" DISK "],\"consistency\":\"crash\",\"boot_mode\":\"magic\"}",
         "{\"disks\":[{\"identity\":\"d\",\"name\":\"vda\",\"sector\":511,\"table\":\"none\"}],\"consistency\":\"crash\"}",
-        "{\"disks\":[{\"identity\":\"d\",\"name\":\"vda\",\"sector\":512,\"table\":\"none\",\"unreadable\":[[0,999999999]]}],"
-        "\"consistency\":\"crash\"}",
+        ("{\"disks\":[{\"identity\":\"d\",\"name\":\"vda\",\"sector\":512,\"table\":\"none\",\"unreadable\":[[0,999999999]]}],"
+         "\"consistency\":\"crash\"}"),
         "{\"disks\":7,\"consistency\":\"crash\"}",
     };
     struct bed *b = *state;
