@@ -23,7 +23,7 @@ static struct bdr_err *person_add(struct bdr_tx *tx, void *ctx)
 static int rig_up(void **state, int (*bed_up)(void **state))
 {
     struct rig *r = calloc(1, sizeof(*r));
-    char base[64], ca[128], packages[128];
+    char base[64], ca[128];
 
     if (!r || bed_up((void **)&r->bed))
         return -1;
@@ -33,14 +33,14 @@ static int rig_up(void **state, int (*bed_up)(void **state))
         return 0;
     }
     check_ok(bdr_arena_new(&r->arena));
-    snprintf(packages, sizeof(packages), "%s/packages", r->bed->dir);
+    snprintf(r->packages, sizeof(r->packages), "%s/packages", r->bed->dir);
     snprintf(r->web, sizeof(r->web), "%s/web", r->bed->dir);
     check_ok(bdr_console_start(&(struct bdr_console_config){.folder = r->bed->dir,
                                                             .db = r->bed->where,
                                                             .address = "127.0.0.1",
                                                             .port = BDR_ANY_PORT,
                                                             .http_port = BDR_ANY_PORT,
-                                                            .packages = packages,
+                                                            .packages = r->packages,
                                                             .web = r->web,
                                                             .no_ticks = true},
                                &r->console));

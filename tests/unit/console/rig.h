@@ -17,7 +17,7 @@ struct rig {
     struct bdr_console *console;
     struct bdr_http_client *anyone; /* no identity */
     struct bdr_arena *arena;
-    /* port 30080 serves bed->dir/packages, which is not there at first */
+    char packages[80]; /* what port 30080 serves: not there at first */
     char web[80]; /* the web console's folder: not there until a test makes it */
     char admin[44], operator_[44], viewer[44]; /* API tokens with scope * */
 };

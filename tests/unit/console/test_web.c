@@ -48,8 +48,10 @@ static char *get(struct rig *r, const char *path, unsigned *out_status, char *ou
     }
     *out_status = reply.status;
     snprintf(out_type, 64, "%s", reply.type);
-    text = strndup((const char *)reply.body.data, reply.body.len);
+    text = calloc(1, reply.body.len + 1); /* a body has no NUL behind it */
     assert_non_null(text);
+    if (reply.body.len)
+        memcpy(text, reply.body.data, reply.body.len);
     return text;
 }
 
