@@ -121,6 +121,18 @@ static struct bdr_err *run_all(const struct run_args *a, struct bdr_console *c, 
     return NULL;
 }
 
+/* What a person needs who starts it for the first time. */
+static void run_told(struct bdr_console *c, struct bdr_cli *cli)
+{
+    char first[PATH_MAX], print[104];
+
+    bdr_out_note(cli->out, "listening on https port %u, http port %u", bdr_console_port(c), bdr_console_http_port(c));
+    bdr_out_note(cli->out, "fingerprint of its CA: %s", bdr_fingerprint_text(bdr_ca_info(c->ca)->fingerprint, print));
+    snprintf(first, sizeof(first), "%s/initial-password", c->config.folder);
+    if (access(first, R_OK) == 0)
+        bdr_out_note(cli->out, "log in as admin with the password in %s, and choose another", first);
+}
+
 static struct bdr_err *run(void *p, struct bdr_cli *cli)
 {
     const struct run_args *a = p;
@@ -140,7 +152,7 @@ static struct bdr_err *run(void *p, struct bdr_cli *cli)
     };
 
     BDR_TRY(bdr_console_start(&config, &c));
-    bdr_out_note(cli->out, "listening on https port %u, http port %u", bdr_console_port(c), bdr_console_http_port(c));
+    run_told(c, cli);
     if (a->all_in_one)
         return run_all(a, c, cli);
     while (!bdr_cancelled(cli->cancel))

@@ -155,7 +155,8 @@ static const struct bdr_cmd cmd_serve = {
     .group = "Gateway",
     .summary = "take blocks from agents and proxies into the repositories",
     .help = "Owns repositories and takes the blocks of hosts for them, over HTTPS with certificates on both sides. It runs "
-            "until the first signal; what came by then is made durable.",
+            "until the first signal; what came by then is made durable. After 'bdr-gateway enrol' it needs no options: the "
+            "console says who may write what.",
     .examples = "# alone, by a file\nbdr-gateway serve --hosts /etc/bdr/hosts --cert gw.crt --key gw.key --ca ca.crt\n",
     .opts = serve_opts,
     .args_size = sizeof(struct serve_args),
