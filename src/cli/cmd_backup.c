@@ -143,7 +143,7 @@ static const struct bdr_opt backup_opts[] = {
     {.name = "audit", BDR_PERCENT(struct backup_args, audit_pct), .def = "0.1",
      .help = "Share of the blocks a tracker calls unchanged that is read and compared all the same; at "
              "least 16 blocks are, unless it is 0. A miss raises an alarm and makes the pass a full one."},
-    {.name = "compress", BDR_STRING(struct backup_args, compress), .metavar = "zstd[:LEVEL]|lz4|none",
+    {.name = "compress", BDR_STRING(struct backup_args, compress), .metavar = "zstd[:LEVEL]|lz4[:ACCELERATION]|none",
      .help = "Compression of new blocks. Default: as the repository was made."},
     {.name = "limit", BDR_SIZE(struct backup_args, limit_bytes), .metavar = "BYTES",
      .help = "Read at most so many bytes a second from each disk."},

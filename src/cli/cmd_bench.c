@@ -147,7 +147,7 @@ static struct bdr_err *bench_run_one(const struct bench_args *a, struct bdr_cli 
 static struct bdr_err *bench_table(const struct bench_args *a, struct bdr_cli *cli, const char *dir, const char *path,
                                    struct bdr_table *t)
 {
-    static const char *const codecs[] = {"none", "lz4", "zstd:-3", "zstd:1", "zstd:2", "zstd:3", "zstd:9"};
+    static const char *const codecs[] = {"none", "lz4:1", "lz4", "lz4:4", "zstd:-3", "zstd:1", "zstd:2", "zstd:3", "zstd:9"};
     char key_file[96];
     uint8_t key[32];
     BDR_AUTO(fd) int fd = -1;

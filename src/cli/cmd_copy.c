@@ -187,7 +187,7 @@ static const struct bdr_opt copy_opts[] = {
     {.name = "host", BDR_STRING(struct copy_args, host), .metavar = "NAME",
      .help = "All points of this host; with points, whose 'latest' is meant."},
     {.name = "all", BDR_FLAG(struct copy_args, all), .cli_only = true, .help = "All points of all hosts."},
-    {.name = "compress", BDR_STRING(struct copy_args, compress), .metavar = "zstd[:LEVEL]|lz4|none",
+    {.name = "compress", BDR_STRING(struct copy_args, compress), .metavar = "zstd[:LEVEL]|lz4[:ACCELERATION]|none",
      .help = "Compression of what is stored. Default: as the target was made."},
     {.name = "take-over", BDR_FLAG(struct copy_args, take_over), .cli_only = true,
      .help = "Fence off another writer of the host in the target, or take the name over from another machine there."},

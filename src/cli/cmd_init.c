@@ -46,7 +46,7 @@ static const struct bdr_opt init_opts[] = {
              "smaller, larger ones the repository's maps and index."},
     {.name = "pack-size", BDR_SIZE(struct init_args, pack_bytes), .def = "32M", .min = 4194304, .max = 268435456,
      .help = "Blocks are grouped into objects of about this size."},
-    {.name = "compress", BDR_STRING(struct init_args, compress), .def = "zstd", .metavar = "zstd[:LEVEL]|lz4|none",
+    {.name = "compress", BDR_STRING(struct init_args, compress), .def = "zstd", .metavar = "zstd[:LEVEL]|lz4[:ACCELERATION]|none",
      .help = "How blocks are compressed; blocks that would not get smaller are stored as they are."},
     {.name = "encrypt", BDR_FLAG(struct init_args, encrypt),
      .help = "Encrypt everything with AES-256-GCM; give the key by --passphrase-file or --key-file.", .cli_only = true},

@@ -2,6 +2,7 @@
 #include "codec.h"
 #include "bdr/bytes.h"
 #include <lz4.h>
+#include <stdio.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -9,6 +10,7 @@
 #define CODEC_TUNED_LEVEL    2
 #define CODEC_TUNED_FROM     131072
 #define CODEC_TUNED_HASH_LOG 15
+#define CODEC_TEST_ACCEL     8 /* LZ4 that only has to tell whether there are repeats */
 
 struct bdr_codec_ctx {
     ZSTD_CCtx *zc;
@@ -71,7 +73,7 @@ struct bdr_err *bdr_codec_pack(struct bdr_codec_ctx *c, enum bdr_codec want, int
         return NULL;
     if (want == BDR_CODEC_LZ4 || codec_flat(in, len)) {
         /* LZ4 skips quickly over what has no repeats, so it is also the cheap test before zstd. */
-        n = (size_t)LZ4_compress_fast(in, out, (int)len, (int)most, want == BDR_CODEC_LZ4 ? 1 : 8);
+        n = (size_t)LZ4_compress_fast(in, out, (int)len, (int)most, want == BDR_CODEC_LZ4 ? level : CODEC_TEST_ACCEL);
         if (!n)
             return NULL;
         if (want == BDR_CODEC_LZ4) {
@@ -134,31 +136,60 @@ struct bdr_err *bdr_codec_unpack(struct bdr_codec_ctx *c, uint8_t codec, const v
     }
 }
 
-static const char *const codec_names[] = {[BDR_CODEC_NONE] = "none", [BDR_CODEC_LZ4] = "lz4", [BDR_CODEC_ZSTD] = "zstd"};
+/* What may follow the name, and what counts without it. docs/benchmarks.md "Compression" has the measurements. */
+static const struct codec_row {
+    const char *name, *range; /* range NULL: nothing may follow */
+    int min, max, def;
+} codec_rows[] = {
+    [BDR_CODEC_NONE] = {.name = "none"},
+    [BDR_CODEC_LZ4] = {.name = "lz4", .range = "an LZ4 acceleration is 1 to 64", .min = 1, .max = 64, .def = 2},
+    /* The lowest level that keeps a repository within 5 % of the peers' size. */
+    [BDR_CODEC_ZSTD] = {.name = "zstd", .range = "zstd levels are -50 to 19", .min = -50, .max = 19, .def = 2},
+};
 
 const char *bdr_codec_name(enum bdr_codec codec)
 {
-    return (size_t)codec < BDR_COUNT(codec_names) ? codec_names[codec] : "?";
+    return (size_t)codec < BDR_COUNT(codec_rows) ? codec_rows[codec].name : "?";
+}
+
+void bdr_codec_text(enum bdr_codec codec, int level, char *out, size_t out_n)
+{
+    if ((size_t)codec < BDR_COUNT(codec_rows) && codec_rows[codec].range)
+        snprintf(out, out_n, "%s:%d", codec_rows[codec].name, level);
+    else
+        snprintf(out, out_n, "%s", bdr_codec_name(codec));
+}
+
+/* What stands behind the colon. */
+static struct bdr_err *codec_level(const struct codec_row *row, const char *text, int *out)
+{
+    bool negative = *text == '-' && row->min < 0;
+    uint64_t most = (uint64_t)(negative ? -row->min : row->max), level = 0;
+
+    if (!row->range)
+        BDR_FAIL(BDR_INVAL, 0, "%s has no levels; write it without one", row->name);
+    BDR_TRY_FOR(bdr_u64_parse(text + negative, most, &level), "%s", row->range);
+    if (!negative && (int64_t)level < row->min)
+        BDR_FAIL(BDR_INVAL, 0, "%s, not %s", row->range, text);
+    *out = negative ? -(int)level : (int)level;
+    return NULL;
 }
 
 struct bdr_err *bdr_codec_parse(const char *text, enum bdr_codec *out_codec, int *out_level)
 {
     size_t name = strcspn(text, ":");
-    bool negative = text[name] == ':' && text[name + 1] == '-';
-    uint64_t level = 2; /* docs/benchmarks.md: the lowest level that keeps a repository within 5 % of the peers' size */
 
-    for (size_t i = 0; i < BDR_COUNT(codec_names); i++) {
-        if (strlen(codec_names[i]) != name || strncmp(text, codec_names[i], name) != 0)
+    for (size_t i = 0; i < BDR_COUNT(codec_rows); i++) {
+        const struct codec_row *row = &codec_rows[i];
+        int level = row->def;
+
+        if (strlen(row->name) != name || strncmp(text, row->name, name) != 0)
             continue;
-        if (text[name] == ':') {
-            if (i != BDR_CODEC_ZSTD)
-                BDR_FAIL(BDR_INVAL, 0, "only zstd has levels; write %s without one", codec_names[i]);
-            BDR_TRY_FOR(bdr_u64_parse(text + name + 1 + negative, negative ? 50 : 19, &level),
-                        "zstd levels are -50 to 19");
-        }
+        if (text[name] == ':')
+            BDR_TRY(codec_level(row, text + name + 1, &level));
         *out_codec = (enum bdr_codec)i;
-        *out_level = negative ? -(int)level : (int)level;
+        *out_level = level;
         return NULL;
     }
-    BDR_FAIL(BDR_INVAL, 0, "compression '%s' is not known; use zstd[:LEVEL], lz4 or none", text);
+    BDR_FAIL(BDR_INVAL, 0, "compression '%s' is not known; use zstd[:LEVEL], lz4[:ACCELERATION] or none", text);
 }

@@ -403,10 +403,7 @@ struct bdr_err *bdr_repo_facts(struct bdr_repo *repo, struct bdr_repo_facts *out
 
     BDR_TRY(bdr_index_packs(repo->index, &packs, &n));
     bdr_hex(repo->id, 16, f.id);
-    if (repo->codec == BDR_CODEC_ZSTD)
-        snprintf(f.compress, sizeof(f.compress), "zstd:%d", repo->level);
-    else
-        snprintf(f.compress, sizeof(f.compress), "%s", bdr_codec_name(repo->codec));
+    bdr_codec_text(repo->codec, repo->level, f.compress, sizeof(f.compress));
     f.packs = n;
     for (size_t i = 0; i < n; i++) {
         f.blocks += packs[i].info.rows;

@@ -34,7 +34,7 @@ static const struct bdr_shape_field policy_fields[] = {
     {BDR_FIELD(struct policy, retention), .type = BDR_T_TEXT, .len_max = 256,
      .help = "Points to keep, like: last=3 daily=7 weekly=4 within=30d. Empty: all.", .help_zh = "保留规则"},
     {BDR_FIELD(struct policy, compression), .type = BDR_T_TEXT, .len_max = 16, .def = "zstd",
-     .pattern = "^(none|lz4|zstd(:([1-9]|1[0-9]))?)$", .help = "none, lz4, zstd or zstd:LEVEL.", .help_zh = "压缩"},
+     .pattern = "^(none|lz4(:([1-9]|[1-5][0-9]|6[0-4]))?|zstd(:([1-9]|1[0-9]))?)$", .help = "none, lz4[:ACCELERATION] or zstd[:LEVEL].", .help_zh = "压缩"},
     {BDR_FIELD_HAS(struct policy, encrypt), .type = BDR_T_BOOL, .def = "true",
      .help = "Points go to encrypted repositories only.", .help_zh = "加密"},
     {BDR_FIELD_HAS(struct policy, consistency), .type = BDR_T_ENUM, .choices = obj_consistencies, .def = "crash",

@@ -10,7 +10,7 @@
 #include "bdr/repo.h"
 
 struct bdr_encoder;
-/* compress: "zstd[:LEVEL]", "lz4", "none"; id_key: 32 bytes of a keyed repository, or NULL. INVAL, NOMEM. */
+/* compress: "zstd[:LEVEL]", "lz4[:ACCELERATION]", "none"; id_key: 32 bytes of a keyed repository, or NULL. INVAL, NOMEM. */
 bdr_ret bdr_encoder_new(const char *compress, const uint8_t *id_key, struct bdr_encoder **out);
 void bdr_encoder_free(struct bdr_encoder *e);
 bdr_ret bdr_encoder_id(struct bdr_encoder *e, const void *data, size_t len, struct bdr_id *out);

@@ -71,7 +71,7 @@ BDR_AUTO_DEFINE(repo, struct bdr_repo *, bdr_repo_close)
 struct bdr_repo_init_options {
     uint32_t block_bytes;        /* power of two, 64 KiB - 4 MiB; 0: the default (docs/benchmarks.md) */
     uint32_t pack_bytes;         /* 0: 32 MiB */
-    const char *compress;        /* "zstd[:LEVEL]", "lz4", "none"; NULL: zstd */
+    const char *compress;        /* "zstd[:LEVEL]", "lz4[:ACCELERATION]", "none"; NULL: zstd */
     bool encrypt;                /* needs passphrase_file or key_file */
     const char *passphrase_file; /* first line is the passphrase */
     const char *key_file;        /* its bytes are the key; at least 32 */
