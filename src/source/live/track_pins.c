@@ -34,7 +34,7 @@
 #define PINS_LOCK_MS 30000
 #define PINS_SETS    16
 
-uint32_t track_program_version = 1;
+uint32_t track_program_version = 2; /* one more whenever cbt.bpf.c changes: a start then replaces what is pinned */
 bool track_program_loses;
 
 static const struct pins_hook {

@@ -35,7 +35,8 @@ struct bdr_track_status {
     uint64_t size_bytes, map_bytes;
     uint64_t started_ms;       /* wall clock */
     uint64_t seq;              /* the running generation */
-    uint64_t writes, written_bytes, discarded_bytes, passthrough;
+    uint64_t writes;           /* about: a few may not be counted; the others are exact */
+    uint64_t written_bytes, discarded_bytes, passthrough;
     uint64_t changed_bytes;    /* since the last committed point, or since the start */
     bool queue_only;           /* dm, md, zram: no completions to see; a pass waits for what is in flight (settle) */
     char trouble[160];         /* what makes the next pass a full compare; empty: nothing */
@@ -68,7 +69,7 @@ bool bdr_track_touched(struct bdr_track *t, uint64_t seq, uint64_t off, uint64_t
 struct bdr_track_counts {
     uint64_t seen_sectors;   /* written and discarded, at queueing, by our programs */
     uint64_t disk_sectors;   /* the same of /sys/block/X/stat, at completion */
-    uint64_t completions, passthrough; /* requests; passthrough commands that may write, which no map knows */
+    uint64_t completions, passthrough; /* requests, about; passthrough commands that may write, which no map knows */
 };
 bdr_ret bdr_track_counts(struct bdr_track *t, struct bdr_track_counts *out);
 /*

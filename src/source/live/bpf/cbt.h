@@ -36,7 +36,10 @@ struct cbt_head {
     unsigned long long sectors, granules;
 };
 
-/* Counters of some CPUs; one cache line, so that CPUs do not fight. Sectors are of 512 bytes. */
+/*
+ * Counters of some CPUs; one cache line, so that CPUs do not fight. Sectors are of 512 bytes; they and passthrough are
+ * exact. Writes, discards and completions are only shown, and may be a few too small.
+ */
 struct cbt_count {
     unsigned long long writes, write_sectors, discards, discard_sectors; /* at queueing */
     unsigned long long completions, passthrough;                         /* requests, at completion */
