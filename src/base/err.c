@@ -90,6 +90,25 @@ struct bdr_err *bdr_err_recode(struct bdr_err *cause, enum bdr_code code, const 
     return err;
 }
 
+struct bdr_err *bdr_err_copy(const struct bdr_err *err)
+{
+    struct bdr_err *copy = NULL, **at = &copy;
+
+    for (; err; err = err->cause) {
+        size_t n = sizeof(*err) + strlen(err->msg) + 1;
+
+        *at = malloc(n);
+        if (!*at) {
+            bdr_err_free(copy);
+            return nomem_err();
+        }
+        memcpy(*at, err, n);
+        (*at)->cause = NULL;
+        at = &(*at)->cause;
+    }
+    return copy;
+}
+
 void bdr_err_free(struct bdr_err *err)
 {
     while (err && err != nomem_err()) {

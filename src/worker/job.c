@@ -191,8 +191,11 @@ static int job_how(const struct job *j, const struct bdr_err *err)
         return BDR_HOW_FINISH;
     if (err->code == BDR_CANCELLED && asked)
         return BDR_HOW_STOPPED;
-    return bdr_code_retryable(err->code) || err->code == BDR_STALE || err->code == BDR_CANCELLED ? BDR_HOW_RETRY
-                                                                                                 : BDR_HOW_FAIL;
+    /* NOSPACE: the same call won't work, but a later try does once there is room; what was sent by then counts */
+    return bdr_code_retryable(err->code) || err->code == BDR_STALE || err->code == BDR_CANCELLED ||
+                   err->code == BDR_NOSPACE
+               ? BDR_HOW_RETRY
+               : BDR_HOW_FAIL;
 }
 
 /* What came of it, kept until the console has answered. */

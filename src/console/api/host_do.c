@@ -358,13 +358,22 @@ static struct bdr_err *sync_tx(struct bdr_tx *tx, void *ctx)
     if (strcmp(h->state, "protected") != 0)
         BDR_FAIL(BDR_CONFLICT, 0, "host %s is %s; protect it first", h->name, h->state);
     BDR_TRY(bdr_q_job_unfinished_sync(tx, c->id, &job, &found));
-    if (found)
-        BDR_FAIL(BDR_CONFLICT, 0, "job %lld makes a point of host %s already", (long long)job, h->name);
+    c->wake_machine = h->machine_id.set ? h->machine_id.v : 0;
+    c->wake_platform = h->platform_id.set ? h->platform_id.v : 0;
+    if (found) { /* one that waits for its next try need not wait longer */
+        int64_t hurried = 0;
+
+        if (!in->full)
+            BDR_TRY(bdr_q_job_hurry(tx, job, api_now(), &hurried));
+        if (!hurried)
+            BDR_FAIL(BDR_CONFLICT, 0, "job %lld makes a point of host %s already", (long long)job, h->name);
+        c->made = job;
+        brief = brief_of(h);
+        return api_audit(tx, c->req, "host.sync", "host", h->id, &brief_shape, NULL, &brief);
+    }
     BDR_TRY(disks_count(tx, c->id, &disks));
     if (h->policy_id.set)
         BDR_TRY(bdr_q_policy_get(tx, h->policy_id.v, &policy));
-    c->wake_machine = h->machine_id.set ? h->machine_id.v : 0;
-    c->wake_platform = h->platform_id.set ? h->platform_id.v : 0;
     BDR_TRY(obj_job_add(tx, c->req,
                         &(struct bdr_in_job_add){.kind = "sync",
                                                  .writes = true,

@@ -146,6 +146,8 @@ static struct bdr_err *repositories(struct bdr_req *req, const void *in, void *a
 
 /* ---- how it is ---- */
 
+#define ROOM_BYTES (64 << 20) /* so much more than before is room for somebody */
+
 struct state {
     struct bdr_req *req;
     const struct bdr_repo_state *in;
@@ -157,8 +159,14 @@ static struct bdr_err *state_do(struct bdr_tx *tx, void *ctx)
     const struct state *s = ctx;
     struct bdr_row_repository *row = NULL;
     int64_t changed;
+    bool room;
 
     BDR_TRY(own_repository(tx, s->req, &row));
+    room = !strcmp(s->in->state, "ok") &&
+           (!strcmp(row->state, "full") || (s->in->has_free_bytes && row->free_bytes.set &&
+                                            (int64_t)s->in->free_bytes - row->free_bytes.v >= ROOM_BYTES));
+    if (room)
+        BDR_TRY(bdr_q_job_room(tx, row->id, s->now_ms, &changed));
     BDR_TRY(bdr_q_repository_measured(
         tx,
         &(struct bdr_in_repository_measured){.id = row->id,

@@ -209,6 +209,16 @@ struct say {
     bool skipped;             /* out: the lease was renewed since it was found ended */
 };
 
+/*
+ * A protection that found no room: it is not its failure, and giving up would only hide what is wrong. It waits, longer
+ * each time, until there is room or somebody cancels it; the alarm space.out says so.
+ */
+static bool say_waits(const struct say *s, const struct bdr_row_job *job)
+{
+    return s->event == BDR_JOB_ON_RETRY && job->writes && s->outcome.error_code &&
+           !strcmp(s->outcome.error_code, bdr_code_name(BDR_NOSPACE));
+}
+
 /* A job that nobody holds any more: where it goes, when, and with what it says about itself. */
 static struct bdr_err *say_move(struct bdr_tx *tx, const struct say *s, const struct bdr_row_job *job,
                                 enum bdr_job_event event, enum bdr_job_state now)
@@ -256,7 +266,7 @@ static struct bdr_err *say(struct bdr_tx *tx, void *ctx)
         s->skipped = true;
         return NULL;
     }
-    if (!job->moved && job->tries >= job->max_tries)
+    if (!job->moved && job->tries >= job->max_tries && !say_waits(s, job))
         event = event == BDR_JOB_ON_RETRY ? BDR_JOB_ON_FAIL : event == BDR_JOB_ON_EXPIRE ? BDR_JOB_ON_GIVEUP : event;
     BDR_TRY(bdr_job_next(was, event, &now));
     s->state = now;

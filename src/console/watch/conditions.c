@@ -147,6 +147,23 @@ static struct bdr_err *cond_space(struct bdr_tx *tx, struct bdr_sweep *s, int64_
     return NULL;
 }
 
+static struct bdr_err *cond_no_room(struct bdr_tx *tx, struct bdr_sweep *s, int64_t now_ms)
+{
+    BDR_AUTO(mem) struct bdr_row_cond_no_room *row = NULL;
+    size_t n = 0;
+
+    (void)now_ms;
+    BDR_TRY(bdr_q_cond_no_room(tx, &row, &n));
+    for (size_t i = 0; i < n; i++) {
+        const struct bdr_value v[] = {BDR_VT("name", row[i].name),   BDR_VN("n", row[i].n),
+                                      BDR_VT("host", row[i].host),   BDR_VT("error", row[i].error_text),
+                                      BDR_VT("url", row[i].url),     BDR_VT("gateway", row[i].gateway)};
+
+        BDR_TRY(bdr_sweep_found(s, &(struct bdr_found){BDR_SEV_CRITICAL, "repository", row[i].id, 0, v, BDR_COUNT(v)}));
+    }
+    return NULL;
+}
+
 bool bdr_space_trend(const struct bdr_space_at *p, size_t n, double *out_bytes_a_day)
 {
     double st = 0, su = 0, stt = 0, stu = 0, below;
@@ -324,7 +341,7 @@ static const struct cond quick[] = {
     {BDR_ALARM_RPO_MISSED, cond_rpo},       {BDR_ALARM_MACHINE_SILENT, cond_silent},
     {BDR_ALARM_JOB_FAILED, cond_failed},    {BDR_ALARM_REPOSITORY_ERROR, cond_repository},
     {BDR_ALARM_SPACE_LOW, cond_space},      {BDR_ALARM_CHANNEL_FAILED, cond_channel},
-    {BDR_ALARM_POINT_DAMAGED, cond_damaged}};
+    {BDR_ALARM_POINT_DAMAGED, cond_damaged}, {BDR_ALARM_SPACE_OUT, cond_no_room}};
 static const struct cond slow[] = {{BDR_ALARM_JOB_WAITING, cond_waiting},
                                    {BDR_ALARM_SPACE_FORECAST, cond_forecast},
                                    {BDR_ALARM_CERTIFICATE_EXPIRING, cond_certificate},

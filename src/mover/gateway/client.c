@@ -23,11 +23,9 @@
 struct bdr_err *gwc_failed(struct gwc *g)
 {
     struct bdr_err *err = NULL;
-    char text[1024];
 
     pthread_mutex_lock(&g->lock);
-    if (g->failed)
-        err = bdr_err_new(g->failed->code, g->failed->sys, BDR_AT, "%s", bdr_err_text(g->failed, text, sizeof(text)));
+    err = bdr_err_copy(g->failed);
     pthread_mutex_unlock(&g->lock);
     return err;
 }

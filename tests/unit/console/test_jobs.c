@@ -163,6 +163,35 @@ static void test_jobs__failures__back_off_then_end(void **state)
     assert_string_equal(log[6].actor, "alice");
 }
 
+static void test_jobs__no_room__waits_longer_and_longer_and_never_gives_up(void **state)
+{
+    struct bdr_row_job *j;
+    struct bdr_job_lease l;
+    int64_t platform, p1, id, now = NOW;
+    enum bdr_job_state s;
+
+    BED_OF(state, b);
+    platform = site_platform(b, "vc");
+    p1 = site_proxy(b, "p1");
+    site_bind(b, p1, platform);
+    id = site_job(b, platform, site_host(b, platform, "vm-1"), 1);
+    for (int i = 0; i < 12; i++) {
+        l = claim_at(b, p1, now);
+        assert_int_equal(l.job_id, id);
+        check_ok(bdr_job_worker_says(b->db, &l, BDR_JOB_ON_RETRY, &(struct bdr_job_outcome){"NOSPACE", "full", ""}, now,
+                                     &s));
+        assert_int_equal(s, BDR_JOB_READY);
+        j = site_job_get(b, id);
+        assert_string_equal(j->error_code, "NOSPACE");
+        assert_true(j->due_ms >= now + 24000 && (i < 8 || j->due_ms >= now + 1440000));
+        now = j->due_ms;
+        free(j);
+    }
+    l = claim_at(b, p1, now); /* another trouble counts as ever */
+    assert_int_equal(l.job_id, id);
+    assert_int_equal(says(b, &l, BDR_JOB_ON_RETRY, now), BDR_JOB_FAILED);
+}
+
 static void test_jobs__people__pause_resume_and_cancel(void **state)
 {
     BED_OF(state, b);
@@ -464,6 +493,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_states__sums__are_sane),
         BED(test_jobs__a_dead_workers_job__continues_elsewhere_and_it_is_fenced),
         BED(test_jobs__failures__back_off_then_end),
+        BED(test_jobs__no_room__waits_longer_and_longer_and_never_gives_up),
         BED(test_jobs__people__pause_resume_and_cancel),
         BED(test_jobs__disks_at_once__are_not_exceeded_and_balanced),
         BED(test_jobs__a_proxy_that_only_seems_alive__is_not_waited_for),

@@ -488,6 +488,38 @@ static void test_alarm__space__rises_in_three_steps_and_does_not_flap(void **sta
     }
 }
 
+static void test_alarm__no_room__stands_while_runs_wait(void **state)
+{
+    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
+    struct scene s;
+    json_t *v;
+
+    RIG_OF(state, r);
+    s = scene_make(r);
+    json_decref(rig_want(r, r->operator_, 202, "POST", "/v1/hosts/1/sync", "{}"));
+    assert_int_equal(jobs(r, "sync", &row), 1);
+    check_ok(bdr_watch_conditions(r->console, SITE_NOW));
+    assert_int_equal(standing(r, "space.out"), 0);
+    sql(r, "UPDATE job SET error_code = 'NOSPACE', error_text = 'the disk is full', tries = 3, due_ms = %lld",
+        (long long)(bdr_clock_wall_ms() + HOUR));
+    check_ok(bdr_watch_conditions(r->console, SITE_NOW + MINUTE));
+    v = alarms(r, "?kind=space.out");
+    assert_string_equal(rig_at(v, "/items/0/severity"), "critical");
+    assert_int_equal(rig_int(v, "/items/0/object_id"), s.repository);
+    assert_non_null(strstr(rig_at(v, "/items/0/text"), "/srv/main"));
+    assert_non_null(strstr(rig_at(v, "/items/0/text"), "vm-1"));
+    assert_non_null(strstr(rig_at(v, "/items/0/text"), "the disk is full"));
+    json_decref(v);
+    /* who made room need not wait for the back-off's end */
+    v = rig_want(r, r->operator_, 202, "POST", "/v1/hosts/1/sync", "{}");
+    assert_int_equal(rig_int(v, "/id"), row->id);
+    json_decref(v);
+    json_decref(rig_want(r, r->operator_, 409, "POST", "/v1/hosts/1/sync", "{}"));
+    job_ends(r, row->id, "done", "", SITE_NOW + MINUTE);
+    check_ok(bdr_watch_conditions(r->console, SITE_NOW + 2 * MINUTE));
+    assert_int_equal(standing(r, "space.out"), 0);
+}
+
 static void test_alarm__growth__is_foretold(void **state)
 {
     struct scene s;
@@ -809,6 +841,7 @@ int main(void)
         RIG(test_alarm__a_failed_job__counts_and_clears_with_the_next_good_one),
         RIG(test_alarm__silent_machines__are_told_by_kind),
         RIG(test_alarm__space__rises_in_three_steps_and_does_not_flap),
+        RIG(test_alarm__no_room__stands_while_runs_wait),
         RIG(test_alarm__growth__is_foretold),
         cmocka_unit_test(test_change_unusual__is_eight_times_the_median_and_much),
         RIG(test_ended__results__tell_of_ransomware_and_broken_trackers),

@@ -516,6 +516,54 @@ static void test_gateway__its_repositories__come_with_keys_and_others_do_not(voi
     json_decref(fleet_want(r, &w.gateway, 404, "PUT", path, "{\"state\":\"ok\"}"));
 }
 
+/* Makes all jobs ones that wait for room until `due`. */
+static void wait_for_room(struct rig *r, int64_t repository, int64_t due)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text),
+             "UPDATE job SET state = 'ready', tries = 3, error_code = 'NOSPACE', repository_id = %lld, due_ms = %lld",
+             (long long)repository, (long long)due);
+    check_ok(bed_sql(r->bed, text));
+}
+
+static int64_t due_of_the_job(struct rig *r)
+{
+    BDR_AUTO(mem) struct bdr_row_job *job = NULL;
+    struct bdr_tx *tx = fleet_read(r);
+    size_t n = 0;
+
+    check_ok(bdr_q_job_list(tx, &(struct bdr_in_job_list){"", "sync", INT64_MAX, 10}, &job, &n));
+    bdr_tx_abandon(tx);
+    assert_true(n > 0);
+    return job[0].due_ms;
+}
+
+static void test_gateway__has_room_again__those_that_waited_go_on(void **state)
+{
+    static const struct {
+        const char *was, *is;
+        bool hurried;
+    } rows[] = {{"{\"state\":\"full\",\"used_bytes\":5,\"free_bytes\":0}",
+                 "{\"state\":\"ok\",\"used_bytes\":5,\"free_bytes\":70000000}", true},
+                {"{\"state\":\"ok\",\"used_bytes\":5,\"free_bytes\":70000000}",
+                 "{\"state\":\"ok\",\"used_bytes\":5,\"free_bytes\":70000001}", false},
+                {"{\"state\":\"ok\",\"used_bytes\":5,\"free_bytes\":70000000}",
+                 "{\"state\":\"ok\",\"used_bytes\":5,\"free_bytes\":700000000}", true}};
+    int64_t due = bdr_clock_wall_ms() + 3600000;
+    char path[80];
+
+    WORK_OF(state, w);
+    check_ok(bdr_db_run(r->bed->db, BDR_TX_WRITE, vm_sync, &w));
+    snprintf(path, sizeof(path), "/v1/gateway/repositories/%lld/state", (long long)w.behind);
+    for (size_t i = 0; i < BDR_COUNT(rows); i++) {
+        json_decref(fleet_want(r, &w.gateway, 204, "PUT", path, rows[i].was));
+        wait_for_room(r, w.behind, due);
+        json_decref(fleet_want(r, &w.gateway, 204, "PUT", path, rows[i].is));
+        assert_int_equal(due_of_the_job(r) < due, rows[i].hurried);
+    }
+}
+
 static void told(struct work *w, unsigned want, const char *list, bool complete, const char *ref, const char *label)
 {
     char path[80], body[400];
@@ -587,6 +635,7 @@ int main(void)
         RIG(test_scan__its_hosts__come_and_go),
         RIG(test_authorise__only_the_holder_of_the_lease__may_write),
         RIG(test_gateway__its_repositories__come_with_keys_and_others_do_not),
+        RIG(test_gateway__has_room_again__those_that_waited_go_on),
         RIG(test_points__a_whole_list__takes_away_what_it_does_not_name),
     };
 

@@ -376,6 +376,7 @@ static void test_disk__full__507_and_nothing_lost(void **state)
     struct bdr_backup_result first, r = {0};
     struct bdr_err *err;
     struct bdr_repo *repo;
+    char text[1024];
 
     engine_ok(bdr_os_mkdirs(b->e->repo));
     if (mount("tmpfs", b->e->repo, "tmpfs", 0, "size=40m")) {
@@ -390,6 +391,9 @@ static void test_disk__full__507_and_nothing_lost(void **state)
         umount2(b->e->repo, MNT_DETACH);
         engine_fails(err, BDR_NOSPACE);
     }
+    bdr_err_text(err, text, sizeof(text));
+    assert_non_null(strstr(text, "HTTP 507"));
+    assert_null(strstr(strstr(text, "HTTP 507") + 1, "HTTP 507")); /* told once */
     bdr_err_free(err);
     bed_same(b, first.point_id, small); /* what was there is there */
     assert_int_equal(mount("tmpfs", b->e->repo, "tmpfs", MS_REMOUNT, "size=200m"), 0);

@@ -421,7 +421,7 @@ static void test_job__unknown_kind_or_error__told(void **s)
     } rows[] = {
         {BDR_IO, BDR_HOW_RETRY, DOUBLE_FAILED},
         {BDR_NET, BDR_HOW_RETRY, DOUBLE_FAILED},
-        {BDR_NOSPACE, BDR_HOW_FAIL, DOUBLE_FAILED},
+        {BDR_NOSPACE, BDR_HOW_RETRY, DOUBLE_FAILED},
         {BDR_INVAL, BDR_HOW_FAIL, DOUBLE_FAILED},
     };
     struct bed *b = bed_enrolled();

@@ -39,6 +39,8 @@ bdr_ret bdr_err_wrap(struct bdr_err *cause, const char *at, const char *fmt, ...
 /* The same, with another code. */
 bdr_ret bdr_err_recode(struct bdr_err *cause, enum bdr_code code, const char *at, const char *fmt, ...)
     BDR_PRINTF(4, 5);
+/* The same chain once more, for whoever needs an error of its own; NULL of NULL. */
+bdr_ret bdr_err_copy(const struct bdr_err *err);
 void bdr_err_free(struct bdr_err *err);
 /* Swallow an error; `why` documents the reason at the call. NULL is fine. */
 void bdr_err_drop(struct bdr_err *err, const char *why);

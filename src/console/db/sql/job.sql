@@ -147,3 +147,10 @@ VALUES (:job_id, :at_ms, :event, :was, :now, :actor, :fence, :done_bytes, :text)
 
 -- job_log_list(:job_id i64, :after i64, :limit i64) -> many job_log
 SELECT @job_log FROM job_log WHERE job_id = :job_id AND id > :after ORDER BY id LIMIT :limit;
+
+-- job_hurry(:id i64, :now_ms i64) -> count     waits for its next try: that is now
+UPDATE job SET due_ms = :now_ms WHERE id = :id AND state = 'ready' AND tries > 0 AND due_ms > :now_ms;
+
+-- job_room(:repository_id i64, :now_ms i64) -> count     those that waited for room in it go on
+UPDATE job SET due_ms = :now_ms WHERE repository_id = :repository_id AND state = 'ready' AND error_code = 'NOSPACE'
+   AND due_ms > :now_ms;

@@ -102,6 +102,15 @@ SELECT id, name, error_text, error_ms FROM channel WHERE enabled = 1 AND error_m
 -- cond_repositories() -> many (id i64, name text, state text, state_text text, used_bytes i64, free_bytes i64?, measured_ms i64)
 SELECT id, name, state, state_text, used_bytes, free_bytes, measured_ms FROM repository ORDER BY id;
 
+-- cond_no_room() -> many (id i64, name text, n i64, host text, error_text text, gateway text, url text)
+--   runs that wait because there was no room; host, error_text: of one of them
+SELECT r.id, r.name, count(*) AS n, min(h.name) AS host, min(j.error_text) AS error_text,
+       coalesce(min(m.name), '') AS gateway, r.url
+  FROM job j JOIN repository r ON r.id = j.repository_id JOIN host h ON h.id = j.host_id
+       LEFT JOIN machine m ON m.id = r.gateway_id
+ WHERE j.writes = 1 AND j.error_code = 'NOSPACE' AND j.state NOT IN ('done', 'failed', 'cancelled')
+ GROUP BY r.id, r.name, r.url ORDER BY r.id;
+
 -- job_ended(:limit i64) -> many (id i64, kind text, state text, host_id i64?, repository_id i64?, name text, origin text,
 --   done_bytes i64, stored_bytes i64, error_text text, params text, result text, started_ms i64?, ended_ms i64)
 --   and nobody looked
