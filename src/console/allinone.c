@@ -38,7 +38,7 @@ static struct bdr_err *enrol(struct bdr_all *all)
 {
     char path[600], text[BDR_TOKEN_CHARS + 2];
     const char *const argv[] = {
-        all->config.program, "enrol",        "--state", all->state, "--console", all->console, "--ca-print",
+        all->config.program, "enrol",        "--state", all->state, "--console", all->console, "--ca",
         all->print,          "--token-file", path,      "--url",    all->url,    NULL};
     struct token t;
     struct stat st;

@@ -5,17 +5,20 @@
 #include "bdr/log.h"
 #include "bdr/priority.h"
 #include "bdr/worker.h"
+#include "bdr/service.h"
+#include "cmd_member.h"
 #include "frame/cli.h"
 #include "gateway.h"
 #include "hosts_file.h"
 #include "machine.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SERVE_ROUND_MS 2000u
 
 struct serve_args {
-    const char *listen, *cert, *key, *ca, *state, *hosts, *below;
+    const char *listen, *cert, *key, *ca, *state, *hosts, *below, *user;
     uint64_t bandwidth_bps, buffer_bytes, idle_ms;
     uint32_t sessions;
 };
@@ -73,6 +76,18 @@ static struct bdr_err *serve_address(const char *text, char host[64], uint16_t *
     return NULL;
 }
 
+/* A port below 1024 is the one right that is kept. */
+static struct bdr_err *serve_rights(const struct serve_args *a)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+
+    if (!a->user || geteuid())
+        return NULL;
+    BDR_TRY(bdr_os_user(a->user, &uid, &gid));
+    return bdr_os_become_server(uid, gid);
+}
+
 static void serve_round(struct serve *s)
 {
     bool changed = false;
@@ -99,9 +114,11 @@ static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
                                           .bandwidth_bps = a->bandwidth_bps,
                                           .idle_ms = a->idle_ms}};
     char host[64], identity[512], ca[512];
+    struct bdr_err *err;
 
     BDR_TRY(serve_address(a->listen, host, &config.port));
     config.address = host;
+    BDR_TRY(serve_rights(a));
     BDR_TRY(serve_authority(a, &s));
     if (s.machine && !a->cert && !a->key && !a->ca) { /* enrolment gave it all of them */
         config.cert_file = config.key_file = bdr_worker_path(a->state, "identity.pem", identity);
@@ -113,7 +130,12 @@ static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
         config.told = gw_machine_told;
         config.told_ctx = s.machine;
     }
-    BDR_TRY(gw_start(&config, &s.gw));
+    err = gw_start(&config, &s.gw);
+    if (err && err->code == BDR_BUSY)
+        bdr_cli_hint(cli, "another program has port %u; stop it, or give --listen ADDRESS:PORT and say so at the console",
+                     config.port);
+    BDR_TRY(err);
+    bdr_os_notify("READY=1\nSTATUS=serving");
     bdr_out_note(cli->out, "listening on port %u", gw_port(s.gw));
     if (s.machine)
         return gw_machine_run(s.machine, s.gw, cli->cancel);
@@ -139,6 +161,8 @@ static const struct bdr_opt serve_opts[] = {
      .help = "Without a console: a file that says which machine may write which host; docs/gateway.md."},
     {.name = "recover-below", BDR_PATH(struct serve_args, below), .def = "/", .metavar = "DIR",
      .help = "Files that the console has disks recovered to must be below this folder."},
+    {.name = "user", BDR_STRING(struct serve_args, user), .metavar = "NAME",
+     .help = "Root becomes this user, who may bind ports below 1024 and nothing more."},
     {.name = "sessions", BDR_U32(struct serve_args, sessions), .def = "64", .min = 1, .max = 256,
      .help = "Hosts that may be written at once."},
     {.name = "bandwidth", BDR_SIZE(struct serve_args, bandwidth_bps), .metavar = "BYTES",
@@ -163,56 +187,8 @@ static const struct bdr_cmd cmd_serve = {
     .run = serve_run,
 };
 
-struct enrol_args {
-    const char *console, *ca_print, *token_file, *url, *name, *state;
-    bool force;
-};
-
-static struct bdr_err *enrol_run(void *raw, struct bdr_cli *cli)
-{
-    const struct enrol_args *a = raw;
-    BDR_AUTO(mem) char *token = NULL;
-    struct bdr_err *err;
-    size_t len = 0;
-
-    BDR_TRY(bdr_os_read_file(a->token_file, 4096, &token, &len));
-    token[strcspn(token, "\r\n")] = 0;
-    err = gw_machine_enrol(&(struct gw_enrol){.state = a->state, .console = a->console, .ca_print = a->ca_print,
-                                              .token = token, .url = a->url, .name = a->name, .force = a->force,
-                                              .cancel = cli->cancel});
-    bdr_wipe(token, len);
-    return err;
-}
-
-static const struct bdr_opt enrol_opts[] = {
-    {.name = "console", BDR_STRING(struct enrol_args, console), .required = true, .metavar = "URL",
-     .help = "The console, https://console.example:10443."},
-    {.name = "ca-print", BDR_STRING(struct enrol_args, ca_print), .required = true, .metavar = "SHA256",
-     .help = "The print of the console's CA, as it shows it."},
-    {.name = "token-file", BDR_PATH(struct enrol_args, token_file), .required = true, .metavar = "FILE",
-     .help = "A file with the one-time token; /dev/stdin reads it from there."},
-    {.name = "url", BDR_STRING(struct enrol_args, url), .metavar = "URL",
-     .help = "Where agents and proxies reach this gateway, https://gw1.example:443."},
-    {.name = "name", BDR_STRING(struct enrol_args, name), .help = "Its name, for people. Default: the host name."},
-    {.name = "state", BDR_PATH(struct enrol_args, state), .def = "/var/lib/bdr-gateway", .metavar = "DIR",
-     .help = "Where the enrolment is kept."},
-    {.name = "force", BDR_FLAG(struct enrol_args, force), .cli_only = true, .help = "Forget an enrolment that is there."},
-    {0},
-};
-
-static const struct bdr_cmd cmd_enrol = {
-    .name = "enrol",
-    .summary = "make this gateway known to a console",
-    .help = "Makes a key, has the console sign it, and keeps the certificate and the console's CA.",
-    .examples = "# with the token that the console shows\nbdr-gateway enrol --console https://console.example:10443 "
-                "--ca-print SHA256:ab:cd --token-file token --url https://gw1.example:443\n",
-    .opts = enrol_opts,
-    .args_size = sizeof(struct enrol_args),
-    .run = enrol_run,
-};
-
-static const struct bdr_cmd *const main_cmds[] = {&cmd_serve, &cmd_enrol, &bdr_cmd_config, &bdr_cmd_completion, &bdr_cmd_version,
-                                                  &bdr_cmd_help, &bdr_cmd_internal, NULL};
+static const struct bdr_cmd *const main_cmds[] = {&cmd_serve, &gw_cmd_enrol, &gw_cmd_status, &gw_cmd_unenrol_check, &bdr_cmd_config,
+                                                  &bdr_cmd_completion, &bdr_cmd_version, &bdr_cmd_help, &bdr_cmd_internal, NULL};
 static const struct bdr_cmd main_root = {
     .name = "bdr-gateway",
     .summary = "own repositories and take the blocks of hosts",

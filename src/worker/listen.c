@@ -34,11 +34,11 @@ static bool ear_event(void *ctx, const char *event, const char *id, const char *
         snprintf(ear->last, sizeof(ear->last), "%s", id);
     if (!strcmp(event, "work"))
         worker_poke(w, POKE_CLAIM);
-    else if (!strcmp(event, "settings"))
-        worker_poke(w, POKE_BEAT);
     else if (!strcmp(event, "job"))
         ear_job(w, data);
-    else if (w->cfg->event)
+    else if (!strcmp(event, "settings"))
+        worker_poke(w, POKE_BEAT);
+    if (strcmp(event, "work") != 0 && strcmp(event, "job") != 0 && w->cfg->event)
         w->cfg->event(w->cfg->ctx, event, data);
     return true;
 }

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PROG_TOKEN_MAX 4096
-
 /* ---- options ---- */
 
 struct prog_option {
@@ -121,23 +119,23 @@ const char *bdr_prog_os(char buf[256])
 }
 
 /* Never in argv: every user of the machine reads that. */
-static struct bdr_err *prog_token(const struct bdr_prog_options *opt, char out[PROG_TOKEN_MAX])
+struct bdr_err *bdr_prog_token(const char *file, char out[BDR_PROG_TOKEN_CHARS])
 {
     const char *env = getenv("BDR_TOKEN");
     ssize_t n, len = 0;
     int fd;
 
-    if (!opt->token_file) {
+    if (!file) {
         if (!env || !*env)
             BDR_FAIL(BDR_INVAL, 0, "the one-time token belongs into BDR_TOKEN or a file named by --token-file");
-        snprintf(out, PROG_TOKEN_MAX, "%s", env);
+        snprintf(out, BDR_PROG_TOKEN_CHARS, "%s", env);
         unsetenv("BDR_TOKEN");
         return NULL;
     }
-    fd = strcmp(opt->token_file, "-") ? open(opt->token_file, O_RDONLY | O_CLOEXEC) : dup(0);
+    fd = strcmp(file, "-") ? open(file, O_RDONLY | O_CLOEXEC) : dup(0);
     if (fd < 0)
-        BDR_FAIL_ERRNO("opening %s", opt->token_file);
-    while (len < PROG_TOKEN_MAX - 1 && (n = read(fd, out + len, (size_t)(PROG_TOKEN_MAX - 1 - len))) > 0)
+        BDR_FAIL_ERRNO("opening %s", file);
+    while (len < BDR_PROG_TOKEN_CHARS - 1 && (n = read(fd, out + len, (size_t)(BDR_PROG_TOKEN_CHARS - 1 - len))) > 0)
         len += n;
     close(fd);
     out[len] = 0;
@@ -146,30 +144,30 @@ static struct bdr_err *prog_token(const struct bdr_prog_options *opt, char out[P
 }
 
 /* All but `run` are done as the user whose the state folder is. */
-static struct bdr_err *prog_become(const struct bdr_prog_options *opt)
+struct bdr_err *bdr_prog_become(const char *state, const char *user)
 {
     uid_t uid = 0;
     gid_t gid = 0;
 
-    if (!opt->user || geteuid())
+    if (!user || geteuid())
         return NULL;
-    BDR_TRY(bdr_os_user(opt->user, &uid, &gid));
-    BDR_TRY(bdr_os_mkdirs(opt->state));
-    if (chown(opt->state, uid, gid))
-        BDR_FAIL_ERRNO("giving %s to %s", opt->state, opt->user);
+    BDR_TRY(bdr_os_user(user, &uid, &gid));
+    BDR_TRY(bdr_os_mkdirs(state));
+    if (chown(state, uid, gid))
+        BDR_FAIL_ERRNO("giving %s to %s", state, user);
     return bdr_os_become(uid, gid);
 }
 
 static struct bdr_err *prog_enrol(const struct bdr_prog *prog, const struct bdr_prog_options *opt,
                                   struct bdr_cancel *cancel)
 {
-    char token[PROG_TOKEN_MAX] = "", os[256], identity[33] = "";
+    char token[BDR_PROG_TOKEN_CHARS] = "", os[256], identity[33] = "";
     struct bdr_worker_identity who;
     struct bdr_err *err = bdr_os_machine_id("machine", identity);
 
     bdr_err_drop(err, "the console knows it by its name then");
-    BDR_TRY(prog_become(opt)); /* root may have made the id just now */
-    BDR_TRY(prog_token(opt, token));
+    BDR_TRY(bdr_prog_become(opt->state, opt->user)); /* root may have made the id just now */
+    BDR_TRY(bdr_prog_token(opt->token_file, token));
     err = bdr_worker_enrol(&(struct bdr_worker_enrol){.state = opt->state,
                                                       .console = opt->console,
                                                       .ca = opt->ca,
@@ -191,7 +189,7 @@ static struct bdr_err *prog_enrol(const struct bdr_prog *prog, const struct bdr_
 
 /* ---- status, unenrol-check ---- */
 
-static struct bdr_err *prog_status(const struct bdr_prog_options *opt)
+struct bdr_err *bdr_prog_status(const char *state, bool json)
 {
     BDR_AUTO(json_doc) json_t *doc = NULL;
     struct bdr_worker_identity who;
@@ -201,8 +199,8 @@ static struct bdr_err *prog_status(const struct bdr_prog_options *opt)
     size_t i;
     struct bdr_err *err;
 
-    BDR_TRY(bdr_worker_identity(opt->state, &who));
-    err = state_read_json(bdr_worker_path(opt->state, WORKER_STATUS, path), &doc);
+    BDR_TRY(bdr_worker_identity(state, &who));
+    err = state_read_json(bdr_worker_path(state, WORKER_STATUS, path), &doc);
     if (err && err->code != BDR_NOTFOUND)
         return err;
     if (err) {
@@ -213,7 +211,7 @@ static struct bdr_err *prog_status(const struct bdr_prog_options *opt)
     pid_t pid = (pid_t)json_integer_value(json_object_get(doc, "pid"));
     bool runs = pid > 0 && (!kill(pid, 0) || errno == EPERM);
     json_object_set_new(doc, "running", json_boolean(runs));
-    if (opt->json) {
+    if (json) {
         BDR_AUTO(mem) char *out = json_dumps(doc, JSON_INDENT(2) | JSON_SORT_KEYS);
 
         BDR_NOMEM_IF_NULL(out);
@@ -236,12 +234,12 @@ static struct bdr_err *prog_status(const struct bdr_prog_options *opt)
     return NULL;
 }
 
-static struct bdr_err *prog_unenrol_check(const struct bdr_prog_options *opt)
+struct bdr_err *bdr_prog_unenrol_check(const char *state)
 {
     enum bdr_worker_standing standing = BDR_STANDING_UNKNOWN;
     char why[700];
 
-    BDR_TRY(bdr_worker_standing(opt->state, OPENBDR_VERSION, &standing, why, sizeof(why)));
+    BDR_TRY(bdr_worker_standing(state, OPENBDR_VERSION, &standing, why, sizeof(why)));
     if (standing == BDR_STANDING_REGISTERED)
         BDR_FAIL(BDR_CONFLICT, 0, "%s: deregister its host at the console first", why);
     if (standing == BDR_STANDING_UNKNOWN)
@@ -279,13 +277,13 @@ static struct bdr_err *prog_do(const struct bdr_prog *prog, const char *command,
         return prog->run(opt, &prog_cancel);
     }
     if (!strcmp(command, "status") || !strcmp(command, "unenrol-check"))
-        BDR_TRY(prog_become(opt));
+        BDR_TRY(bdr_prog_become(opt->state, opt->user));
     if (!strcmp(command, "enrol"))
         return prog_enrol(prog, opt, &prog_cancel);
     if (!strcmp(command, "status"))
-        return prog_status(opt);
+        return bdr_prog_status(opt->state, opt->json);
     if (!strcmp(command, "unenrol-check"))
-        return prog_unenrol_check(opt);
+        return bdr_prog_unenrol_check(opt->state);
     if (prog->more && prog->more(command, opt, &prog_cancel, &err))
         return err;
     BDR_FAIL(BDR_INVAL, 0, "'%s' is no command of %s; --help lists them", command, prog->name);

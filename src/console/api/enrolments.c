@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* enrolments.c - one-time tokens, and the commands that people paste on the machines that join with them. */
 #include "api/api.h"
+#include "bdr/bytes.h"
 #include "bdr/log.h"
 #include "packages.h"
 #include "rules/machine.h"
@@ -13,7 +14,7 @@
 
 struct enrolment_new {
     int kind;
-    const char *note;
+    const char *note, *url, *data;
     uint32_t valid_s;
 };
 static const struct bdr_shape_field new_fields[] = {
@@ -23,6 +24,12 @@ static const struct bdr_shape_field new_fields[] = {
      .help_zh = "备注"},
     {BDR_FIELD(struct enrolment_new, valid_s), .type = BDR_T_U32, .def = "86400", .min = 60, .max = VALID_MAX_S,
      .help = "For how many seconds it may be used.", .help_zh = "有效期(秒)"},
+    {BDR_FIELD(struct enrolment_new, url), .type = BDR_T_TEXT, .len_max = 256, .pattern = "^(https://[A-Za-z0-9.:-]+)?$",
+     .help = "Gateways: where sources will reach it, like https://gw1.example:443; without it the address that it connects "
+             "from, port 443.",
+     .help_zh = "网关HTTPS数据地址"},
+    {BDR_FIELD(struct enrolment_new, data), .type = BDR_T_TEXT, .len_max = 256, .pattern = "^(/[A-Za-z0-9/._-]+)?$",
+     .help = "Gateways: the folder for repositories; without it /srv/egisplus-gateway.", .help_zh = "网关数据目录"},
     {.name = NULL},
 };
 static const struct bdr_shape new_shape = {
@@ -81,12 +88,35 @@ static const char *kind_name(int kind)
 #define COMMAND                                                                                                        \
     "f=$(mktemp) && { curl -fsSo \"$f\" '%s/install/%s.sh' || wget -qO \"$f\" '%s/install/%s.sh'; } && "               \
     "if echo '%s  '\"$f\" | sha256sum -c >/dev/null 2>&1; then "                                                       \
-    "BDR_TOKEN='%s' sh \"$f\" --console '%s' --ca '%s' --packages '%s'; "                                              \
+    "BDR_TOKEN='%s' sh \"$f\" --console '%s' --ca '%s' --packages '%s'%s; "                                              \
     "else echo 'The install script was changed on its way; nothing was run.' >&2; false; fi; "                         \
     "r=$?; rm -f \"$f\"; (exit $r)"
 #define MANUAL "BDR_TOKEN='%s' bdr-%s enrol --console '%s' --ca '%s'"
 
-static struct bdr_err *commands(struct bdr_req *req, struct enrolment *out)
+/* What a gateway is told beside that: " --port '8443' --url 'https://gw1:8443' --data '/srv/dr'". Their shapes quote. */
+static struct bdr_err *gateway_options(struct bdr_req *req, const struct enrolment_new *in, const char **out)
+{
+    const char *host = in->url && *in->url ? in->url + strlen("https://") : "", *colon = strrchr(host, ':');
+    uint64_t port = 443;
+
+    if (colon) {
+        struct bdr_err *err = bdr_u64_parse(colon + 1, 65535, &port);
+
+        if (err || !port || colon == host || strchr(host, ':') != colon) {
+            bdr_err_drop(err, "told in words");
+            bdr_req_fault(req, "/url", BDR_INVAL, "is not https://NAME:PORT");
+            BDR_REFUSE(req, BDR_INVAL, "Give the gateway's URL as https://NAME:PORT.");
+        }
+    }
+    *out = bdr_arena_printf(bdr_req_arena(req), "%s%s%s%s%s%s%s%s%s", port != 443 ? " --port '" : "",
+                            port != 443 ? colon + 1 : "", port != 443 ? "'" : "", *host ? " --url '" : "",
+                            *host ? in->url : "", *host ? "'" : "", in->data && *in->data ? " --data '" : "",
+                            in->data ? in->data : "", in->data && *in->data ? "'" : "");
+    BDR_NOMEM_IF_NULL(*out);
+    return NULL;
+}
+
+static struct bdr_err *commands(struct bdr_req *req, const char *more, struct enrolment *out)
 {
     struct bdr_console *c = api_console(req);
     BDR_AUTO(mem) char *https = NULL, *http = NULL;
@@ -107,7 +137,7 @@ static struct bdr_err *commands(struct bdr_req *req, struct enrolment *out)
         return NULL;
     }
     out->command = bdr_arena_printf(bdr_req_arena(req), COMMAND, http, out->kind, http, out->kind, print, out->token,
-                                    https, ca, http);
+                                    https, ca, http, more);
     BDR_NOMEM_IF_NULL(out->command);
     return NULL;
 }
@@ -149,15 +179,20 @@ static struct bdr_err *add_do(struct bdr_tx *tx, void *ctx)
 static struct bdr_err *add(struct bdr_req *req, const void *body, void *answer)
 {
     struct add a = {.req = req, .in = body, .out = answer, .now_ms = api_now()};
+    const char *more = "";
 
     /* a gateway may be given repositories with their keys, a proxy platforms with their passwords */
     if (a.in->kind != BDR_MACHINE_AGENT && api_who(req)->person.role < BDR_ROLE_ADMIN)
         BDR_REFUSE(req, BDR_DENIED, "Tokens for a %s need the role admin.", kind_name(a.in->kind));
+    if (a.in->kind == BDR_MACHINE_GATEWAY)
+        BDR_TRY(gateway_options(req, a.in, &more));
+    else if (a.in->url || a.in->data)
+        BDR_REFUSE(req, BDR_INVAL, "Only a gateway has a URL and a data folder; leave url and data out.");
     BDR_TRY(api_run(req, BDR_TX_LOCK, add_do, &a));
     a.out->token = bdr_arena_text(bdr_req_arena(req), a.token, strlen(a.token));
     bdr_wipe(a.token, sizeof(a.token));
     BDR_NOMEM_IF_NULL(a.out->token);
-    return commands(req, a.out);
+    return commands(req, more, a.out);
 }
 
 /* ---- the others ---- */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pwd.h>
@@ -84,6 +85,22 @@ struct bdr_err *bdr_os_become(uid_t uid, gid_t gid)
         BDR_FAIL(BDR_DENIED, 0, "becoming user %u did not last", (unsigned)uid);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0))
         BDR_FAIL_ERRNO("giving up rights");
+    return NULL;
+}
+
+struct bdr_err *bdr_os_become_server(uid_t uid, gid_t gid)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {
+        {.effective = 1u << CAP_NET_BIND_SERVICE, .permitted = 1u << CAP_NET_BIND_SERVICE}};
+
+    if (geteuid())
+        return NULL;
+    if (prctl(PR_SET_KEEPCAPS, 1))
+        BDR_FAIL_ERRNO("keeping the right to bind ports");
+    BDR_TRY(bdr_os_become(uid, gid));
+    if (syscall(SYS_capset, &head, caps)) /* all others go */
+        BDR_FAIL_ERRNO("keeping the right to bind ports");
     return NULL;
 }
 

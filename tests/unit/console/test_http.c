@@ -194,6 +194,46 @@ static void test_command__pasted__runs_the_script_that_it_knows(void **state)
     assert_string_equal(out, "");
 }
 
+static void test_command__gateway__brings_its_address_and_folder(void **state)
+{
+    static const char *const bad[] = {
+        "{\"kind\":\"gateway\",\"url\":\"https://gw1'; id; '\"}", "{\"kind\":\"gateway\",\"url\":\"http://gw1\"}",
+        "{\"kind\":\"gateway\",\"url\":\"https://gw1:0\"}", "{\"kind\":\"gateway\",\"url\":\"https://gw1:70000\"}",
+        "{\"kind\":\"gateway\",\"data\":\"/srv/$(id)\"}", "{\"kind\":\"gateway\",\"data\":\"srv\"}",
+        "{\"kind\":\"agent\",\"data\":\"/srv/dr\"}"};
+    static const struct {
+        const char *body, *ends;
+    } good[] = {
+        {"{\"kind\":\"gateway\"}", "\n"},
+        {"{\"kind\":\"gateway\",\"url\":\"https://gw1.example\"}", " --url https://gw1.example\n"},
+        {"{\"kind\":\"gateway\",\"url\":\"https://gw1:443\"}", " --url https://gw1:443\n"},
+        {"{\"kind\":\"gateway\",\"url\":\"https://gw1:8443\",\"data\":\"/srv/dr\"}",
+         " --port 8443 --url https://gw1:8443 --data /srv/dr\n"},
+    };
+    char out[1000], want[300];
+    json_t *v;
+
+    RIG_OF(state, r);
+    folder_make(r);
+    put(r, "install_gateway.sh", "echo \"$@\" >\"$OUT\"\n");
+    for (size_t i = 0; i < BDR_COUNT(bad); i++) {
+        unsigned status = 0;
+
+        v = rig_call(r, r->admin, "POST", "/v1/enrolments", bad[i], &status);
+        if (status != 422 && status != 400)
+            print_error("%s: %u\n", bad[i], status);
+        assert_true(status == 422 || status == 400);
+        json_decref(v);
+    }
+    for (size_t i = 0; i < BDR_COUNT(good); i++) {
+        v = rig_want(r, r->admin, 201, "POST", "/v1/enrolments", good[i].body);
+        assert_int_equal(paste(r, rig_at(v, "/command"), out, sizeof(out)), 0);
+        snprintf(want, sizeof(want), "--packages http://127.0.0.1:%u%s", bdr_console_http_port(r->console), good[i].ends);
+        assert_non_null(strstr(out, want));
+        json_decref(v);
+    }
+}
+
 /* ---- the API's side of rudeness ---- */
 
 static void test_api__rude_requests__are_answered_with_a_reason(void **state)
@@ -244,6 +284,7 @@ int main(void)
         RIG(test_http__packages__whole_and_in_part),
         RIG(test_http__nothing_else__is_there),
         RIG(test_command__pasted__runs_the_script_that_it_knows),
+        RIG(test_command__gateway__brings_its_address_and_folder),
         RIG(test_api__rude_requests__are_answered_with_a_reason),
     };
 

@@ -18,6 +18,8 @@ uint64_t bdr_os_watchdog_ms(void);
 bdr_ret bdr_os_user(const char *name, uid_t *out_uid, gid_t *out_gid);
 /* Becomes that user for good, without any right of ours. Does nothing when we are not root. DENIED. */
 bdr_ret bdr_os_become(uid_t uid, gid_t gid);
+/* The same, but ports below 1024 may still be bound, by us alone: programs that we start may not. DENIED. */
+bdr_ret bdr_os_become_server(uid_t uid, gid_t gid);
 
 /*
  * What this thread, and those and the children it starts from now on, can never do again, by a filter of system calls

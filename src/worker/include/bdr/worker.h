@@ -100,7 +100,7 @@ struct bdr_worker_config {
     /* The inventory as JSON (owned by the caller of it), called often: what it costs is paid each beat. */
     struct bdr_err *(*inventory)(void *ctx, char **out_json);
     void (*settings)(void *ctx, const struct bdr_worker_settings *s);
-    /* An event of the console's that is not the worker's own business. */
+    /* An event of the console's that is not the worker's own business alone: settings, revoked. */
     void (*event)(void *ctx, const char *event, const char *data);
     void (*renewed)(void *ctx);        /* identity.pem holds another certificate and key */
     uint32_t (*disks_free)(void *ctx); /* for claims; NULL: not told */

@@ -32,3 +32,13 @@ struct bdr_prog {
 int bdr_prog_main(const struct bdr_prog *prog, int argc, char **argv);
 /* "Debian GNU/Linux 12 (bookworm)"; "Linux" when it can't be told. */
 const char *bdr_prog_os(char buf[256]);
+
+/* ---- the same, for a program with a command line of its own ---- */
+#define BDR_PROG_TOKEN_CHARS 4096
+/* The one-time token: of `file` ("-": standard input), or, without one, of BDR_TOKEN, which is taken away. INVAL. */
+bdr_ret bdr_prog_token(const char *file, char out[BDR_PROG_TOKEN_CHARS]);
+/* Root becomes `user`, whose the state folder is then; nothing for others or without a user. */
+bdr_ret bdr_prog_become(const char *state, const char *user);
+/* Prints them. */
+bdr_ret bdr_prog_status(const char *state, bool json);
+bdr_ret bdr_prog_unenrol_check(const char *state); /* CONFLICT: registered still; NET: can't be told */
