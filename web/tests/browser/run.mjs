@@ -101,6 +101,7 @@ for (const kind of ['agent', 'proxy', 'gateway']) writeFileSync(join(packages, `
 writeFileSync(join(packages, 'windows-agent.zip'), 'a package')
 const c = await Console.start({ packages })
 let beating
+let beat
 try {
   await tally.test('the bundle is small enough', bundle)
   if (!only.length) {
@@ -112,13 +113,14 @@ try {
   }
   await c.login('admin', PASSWORD)
   const s = await site(c)
-  beating = setInterval(() => s.alive().catch((e) => tally.bad('the machines', e)), 10000)
+  beating = setInterval(() => (beat = s.alive().catch((e) => tally.bad('the machines', e))), 10000)
   await tally.test('forms have the fields of the API', () => KINDS(c))
   for (const lang of langs.length ? langs : ['zh', 'en']) await pages(c, s, lang)
 } catch (e) {
   tally.bad('the run', `${e.stack}\n${c.log.split('\n').slice(-5).join('\n')}`)
 } finally {
   clearInterval(beating)
+  await beat // one that is on its way would meet a console that is gone
   await c.stop()
   rmSync(packages, { recursive: true, force: true })
 }
