@@ -26,6 +26,8 @@ struct gw_repo_spec {
     char *url;             /* owned */
     char *passphrase;      /* owned, wiped; or: */
     char *passphrase_file; /* owned; NULL both: not encrypted */
+    char *s3_key, *s3_secret, *s3_endpoint, *s3_region, *s3_addressing; /* owned, wiped; NULL key: the environment's */
+    char *s3_ca;           /* owned; PEM */
     char *compress;        /* owned; for those who send; NULL: as it was made */
     bool create;           /* make it where nothing is */
     uint32_t block_bytes;  /* of one that is made; 0: the default */

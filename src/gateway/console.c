@@ -144,13 +144,19 @@ static struct bdr_err *text_copy(char **to, const char *from)
 
 static struct bdr_err *repo_spec(const struct bdr_gateway_repo *r, struct gw_repo_spec *out)
 {
-    if (r->s3_key || r->s3_secret || r->s3_endpoint)
-        BDR_LOG(WARN, "gateway.s3-by-environment", F_U64("repository", r->id));
     out->id = r->id;
     out->create = r->create;
     out->block_bytes = (uint32_t)r->block_bytes;
     BDR_TRY(text_copy(&out->url, r->url));
     BDR_TRY(text_copy(&out->passphrase, r->passphrase));
+    if (r->s3_key && r->s3_secret) { /* else the gateway's environment has them */
+        BDR_TRY(text_copy(&out->s3_key, r->s3_key));
+        BDR_TRY(text_copy(&out->s3_secret, r->s3_secret));
+        BDR_TRY(text_copy(&out->s3_endpoint, r->s3_endpoint));
+        BDR_TRY(text_copy(&out->s3_region, r->s3_region));
+        BDR_TRY(text_copy(&out->s3_addressing, r->s3_addressing));
+        BDR_TRY(text_copy(&out->s3_ca, r->s3_ca));
+    }
     return text_copy(&out->compress, r->compress && *r->compress ? r->compress : NULL);
 }
 

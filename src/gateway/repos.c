@@ -21,6 +21,14 @@ void gw_repo_spec_free(struct gw_repo_spec *spec)
 {
     if (spec->passphrase)
         bdr_wipe(spec->passphrase, strlen(spec->passphrase));
+    if (spec->s3_secret)
+        bdr_wipe(spec->s3_secret, strlen(spec->s3_secret));
+    free(spec->s3_key);
+    free(spec->s3_secret);
+    free(spec->s3_endpoint);
+    free(spec->s3_region);
+    free(spec->s3_addressing);
+    free(spec->s3_ca);
     free(spec->url);
     free(spec->passphrase);
     free(spec->passphrase_file);
@@ -90,6 +98,28 @@ static struct bdr_err *repo_open_or_make(const struct gw_repo_spec *spec, const 
     return bdr_repo_open(spec->url, opt, out);
 }
 
+/* With the bucket's keys that came with it, which no other thread and no program that we start gets to see. */
+static struct bdr_err *repo_open_access(struct gw *gw, const struct gw_repo_spec *spec, const struct bdr_repo_options *opt,
+                                        const char *owners, struct bdr_repo **out)
+{
+    struct bdr_store_access access = {.key = spec->s3_key, .secret = spec->s3_secret, .endpoint = spec->s3_endpoint,
+                                      .region = spec->s3_region, .addressing = spec->s3_addressing};
+    struct bdr_err *err;
+    char ca[512];
+
+    if (!spec->s3_key)
+        return repo_open_or_make(spec, opt, owners, out);
+    if (spec->s3_ca) {
+        snprintf(ca, sizeof(ca), "%s/s3-ca-%" PRIu64 ".pem", gw->state_dir, spec->id);
+        BDR_TRY(bdr_os_replace_file(ca, spec->s3_ca, strlen(spec->s3_ca), 0644, false));
+        access.ca_file = ca;
+    }
+    bdr_store_access_set(&access);
+    err = repo_open_or_make(spec, opt, owners, out);
+    bdr_store_access_set(NULL);
+    return err;
+}
+
 static struct bdr_err *repo_open(struct gw *gw, const struct gw_repo_spec *spec, struct gw_repo *r)
 {
     struct bdr_repo_options opt = {.passphrase_file = spec->passphrase_file, .writes_next = true};
@@ -104,7 +134,7 @@ static struct bdr_err *repo_open(struct gw *gw, const struct gw_repo_spec *spec,
         BDR_TRY(secret_file(spec->passphrase, &fd, secret));
         opt.passphrase_file = secret;
     }
-    BDR_TRY_FOR(repo_open_or_make(spec, &opt, path, &r->repo), "opening repository %" PRIu64, spec->id);
+    BDR_TRY_FOR(repo_open_access(gw, spec, &opt, path, &r->repo), "opening repository %" PRIu64, spec->id);
     BDR_TRY(bdr_repo_facts(r->repo, &facts));
     r->block_bytes = bdr_repo_block_bytes(r->repo);
     bdr_repo_id_key(r->repo, r->id_key, &r->keyed);

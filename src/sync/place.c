@@ -3,7 +3,7 @@
  * place.c - opens where a job's points go: a gateway, or a repository that the worker writes itself.
  *
  * Secrets of a repository come with the job and stay in memory: a passphrase passes through a file that has no name
- * any more when it is read by others, S3 keys through our environment while nobody else opens a store.
+ * any more when it is read by others, S3 keys are handed to the store.
  */
 #include "place.h"
 #include "bdr/bytes.h"
@@ -13,11 +13,8 @@
 #include "bdr/priority.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-
-static pthread_mutex_t place_env = PTHREAD_MUTEX_INITIALIZER; /* guards the environment's S3 variables */
 
 /* In memory where the machine has such a place; removed as soon as the repository is open. */
 static struct bdr_err *place_secret(const struct bdr_sync *s, const char *text, char path[512])
@@ -33,14 +30,6 @@ static struct bdr_err *place_secret(const struct bdr_sync *s, const char *text, 
     if (fd < 0)
         BDR_FAIL_ERRNO("making a file for the passphrase");
     return bdr_os_write(fd, "the passphrase", text, strlen(text));
-}
-
-static void env_set(const char *name, const char *value)
-{
-    if (value && *value)
-        setenv(name, value, 1);
-    else
-        unsetenv(name);
 }
 
 /*
@@ -69,8 +58,10 @@ static struct bdr_err *place_make(const struct bdr_sync *s, const struct bdr_rep
 static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
 {
     const struct bdr_job_store *store = &s->job->work->store;
+    struct bdr_store_access access = {.key = store->s3_key, .secret = store->s3_secret, .endpoint = store->s3_endpoint,
+                                      .region = store->s3_region, .addressing = store->s3_addressing};
     bool s3 = !strncmp(store->url, "s3://", 5);
-    char cache[512], secret[512] = "";
+    char cache[512], ca[512], secret[512] = "";
     struct bdr_repo_options opt = {
         .cache_dir = bdr_worker_path(s->state, "cache", cache), .writes_next = true, .cancel = &s->job->cancel};
     struct bdr_err *err = NULL;
@@ -79,22 +70,17 @@ static struct bdr_err *place_repo(const struct bdr_sync *s, struct place *out)
         err = place_secret(s, store->passphrase, secret);
         opt.passphrase_file = secret;
     }
+    if (!err && s3 && store->s3_ca) {
+        snprintf(ca, sizeof(ca), "%s/s3-ca-%llu.pem", s->state, (unsigned long long)store->repository);
+        err = bdr_os_replace_file(ca, store->s3_ca, strlen(store->s3_ca), 0644, false);
+        access.ca_file = ca;
+    }
     if (!err) {
-        pthread_mutex_lock(&place_env);
-        if (s3) {
-            env_set("AWS_ACCESS_KEY_ID", store->s3_key);
-            env_set("AWS_SECRET_ACCESS_KEY", store->s3_secret);
-            env_set("AWS_ENDPOINT_URL", store->s3_endpoint);
-        }
+        bdr_store_access_set(s3 && store->s3_key ? &access : NULL);
         err = bdr_repo_open(store->url, &opt, &out->repo);
         if (err && err->code == BDR_NOTFOUND && s->job->work->full)
             err = place_make(s, &opt, err, &out->repo);
-        if (s3) {
-            env_set("AWS_ACCESS_KEY_ID", NULL);
-            env_set("AWS_SECRET_ACCESS_KEY", NULL);
-            env_set("AWS_ENDPOINT_URL", NULL);
-        }
-        pthread_mutex_unlock(&place_env);
+        bdr_store_access_set(NULL);
     }
     if (secret[0])
         unlink(secret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* machine_gateway.c - gateways: who may write, what they own with the keys of it, and what has become visible there. */
 #include "api/machine.h"
+#include "api/s3_more.h"
 #include "bdr/log.h"
 #include "rules/label.h"
 #include <stdio.h>
@@ -115,6 +116,7 @@ static struct bdr_err *repositories_do(struct bdr_tx *tx, void *ctx)
     struct repositories *r = ctx;
     struct bdr_row_repository_where *row = NULL;
     struct bdr_gateway_repo *repo;
+    struct s3_more more;
     size_t n = 0;
 
     BDR_TRY(bdr_q_repository_of_gateway(tx, BDR_SOME(machine_id(r->req)), &row, &n));
@@ -130,6 +132,10 @@ static struct bdr_err *repositories_do(struct bdr_tx *tx, void *ctx)
                                             .create = !row[i].measured_ms};
         BDR_TRY(sealed_text(tx, r->req, row[i].id, "passphrase", &repo[i].passphrase));
         BDR_TRY(sealed_text(tx, r->req, row[i].id, "s3_secret", &repo[i].s3_secret));
+        BDR_TRY(s3_more_get(r->req, tx, row[i].id, &more));
+        repo[i].s3_region = more.region;
+        repo[i].s3_addressing = more.addressing;
+        repo[i].s3_ca = more.ca;
     }
     r->out->repositories.items = repo;
     r->out->repositories.n = n;

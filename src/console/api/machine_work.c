@@ -4,6 +4,7 @@
  * that. Only the machine that has just been given the lease gets them.
  */
 #include "api/machine.h"
+#include "api/s3_more.h"
 #include "bdr/log.h"
 #include "policy/policy.h"
 #include "rules/label.h"
@@ -152,6 +153,7 @@ static struct bdr_err *store_of(struct bdr_tx *tx, struct compose *c, int64_t re
     struct bdr_job_store *s = &c->out->store;
     struct bdr_row_repository_where *row = NULL;
     struct bdr_row_gateway_get *gateway = NULL;
+    struct s3_more more;
 
     BDR_TRY(bdr_q_repository_where(tx, repository_id, &row));
     BDR_TRY(machine_keep(c->req, row));
@@ -173,6 +175,10 @@ static struct bdr_err *store_of(struct bdr_tx *tx, struct compose *c, int64_t re
     s->s3_key = machine_text(row->s3_key);
     s->s3_endpoint = machine_text(row->s3_endpoint);
     BDR_TRY(secret_text(tx, c->req, "repository", row->id, "s3_secret", &s->s3_secret));
+    BDR_TRY(s3_more_get(c->req, tx, row->id, &more));
+    s->s3_region = more.region;
+    s->s3_addressing = more.addressing;
+    s->s3_ca = more.ca;
     if (row->encrypted && !s->passphrase)
         BDR_FAIL(BDR_CONFLICT, 0, "the passphrase of repository %s is not known here", row->name);
     return NULL;

@@ -3,20 +3,33 @@
  * repositories.c - where points are kept: a folder or a bucket, behind a gateway or written to directly.
  *
  * The passphrase of an encrypted one is made here, sealed, given to whoever opens the repository, and never shown.
- * Secrets are rows of `sealed`: owner "repository", fields "passphrase" and "s3_secret".
+ * Secrets are rows of `sealed`: owner "repository", fields "passphrase" and "s3_secret", and "s3_more" {"region","addressing","ca"},
+ * which is none, but belongs to them.
  */
 #include "api/objects.h"
+#include "bdr/ca.h"
+#include "bdr/machine_api.h"
 #include "bdr/osfile.h"
+#include "api/s3_more.h"
 #include <stdio.h>
 #include <string.h>
 
 #define PASSPHRASE_BYTES 32
 
+enum { USUAL, PATH, VIRTUAL };
+static const struct bdr_choice addressings[] = {
+    {"usual", USUAL, "The bucket in the host's name at Amazon, in the path elsewhere.", "默认"},
+    {"path", PATH, "https://endpoint/bucket/.", "路径"},
+    {"virtual", VIRTUAL, "https://bucket.endpoint/.", "虚拟主机"},
+    {.name = NULL},
+};
+
 struct repository {
     uint64_t id, gateway, hosts, points, used_bytes, free_bytes, data_bytes;
-    const char *name, *url, *gateway_name, *s3_key, *s3_secret, *s3_endpoint, *state, *state_text;
+    const char *name, *url, *gateway_name, *s3_key, *s3_secret, *s3_endpoint, *s3_region, *s3_ca, *state, *state_text;
+    int s3_addressing;
     bool encrypted, s3_secret_set;
-    bool has_gateway, has_encrypted, has_free_bytes, has_measured, has_hosts, has_points;
+    bool has_s3_addressing, has_gateway, has_encrypted, has_free_bytes, has_measured, has_hosts, has_points;
     int64_t measured, created;
     struct obj_allowed_list allowed;
 };
@@ -37,6 +50,12 @@ static const struct bdr_shape_field repository_fields[] = {
      .help = "Secret of that key; when it is changed, empty means as before.", .help_zh = "Access Key Secret"},
     {BDR_FIELD(struct repository, s3_endpoint), .type = BDR_T_TEXT, .len_max = 256, .pattern = "^(https?://[^ ]+)?$",
      .help = "Address of the object store; empty: AWS.", .help_zh = "对象存储地址"},
+    {BDR_FIELD(struct repository, s3_region), .type = BDR_T_TEXT, .len_max = 64, .pattern = "^[A-Za-z0-9-]*$",
+     .help = "Region of the bucket; empty: us-east-1.", .help_zh = "区域"},
+    {BDR_FIELD_HAS(struct repository, s3_addressing), .type = BDR_T_ENUM, .choices = addressings, .def = "usual",
+     .help = "Where requests name the bucket.", .help_zh = "寻址方式"},
+    {BDR_FIELD(struct repository, s3_ca), .type = BDR_T_TEXT, .flags = BDR_F_LINES, .len_max = BDR_MACHINE_PEM_MAX,
+     .help = "CA of the object store's certificate (PEM); empty: those the machine trusts.", .help_zh = "CA证书(PEM)"},
     OBJ_OUT(struct repository, s3_secret_set, BOOL, "A secret is there.", "已设置密钥"),
     OBJ_OUT(struct repository, state, TEXT, "ok, error or full.", "状态"),
     OBJ_OUT(struct repository, state_text, TEXT, "Why.", "状态说明"),
@@ -83,6 +102,7 @@ static struct bdr_err *repository_fill(struct bdr_req *req, struct bdr_tx *tx, c
                                        struct repository *out)
 {
     BDR_AUTO(mem) struct bdr_row_sealed_get *sealed = NULL;
+    struct s3_more more = {0};
 
     *out = (struct repository){.id = (uint64_t)r->id,
                                .name = r->name,
@@ -107,6 +127,11 @@ static struct bdr_err *repository_fill(struct bdr_req *req, struct bdr_tx *tx, c
     OBJ_SET(out, measured, r->measured_ms);
     BDR_TRY(bdr_q_sealed_get(tx, "repository", r->id, "s3_secret", &sealed));
     out->s3_secret_set = sealed != NULL;
+    BDR_TRY(s3_more_get(req, tx, r->id, &more));
+    out->s3_region = more.region;
+    out->s3_ca = more.ca;
+    out->s3_addressing = obj_choice_of(addressings, more.addressing ? more.addressing : "usual");
+    out->has_s3_addressing = !strncmp(r->url, "s3://", 5);
     out->allowed.items = bdr_arena_alloc(bdr_req_arena(req), sizeof(out->allowed.items[0]));
     BDR_NOMEM_IF_NULL(out->allowed.items);
     obj_allow(&out->allowed, 1, "delete", needed_by(req, r));
@@ -207,9 +232,16 @@ static struct bdr_err *gateway_check(struct bdr_tx *tx, uint64_t id)
 static struct bdr_err *s3_check(struct bdr_req *req, const struct repository *r, bool has_secret)
 {
     bool s3 = !strncmp(r->url, "s3://", 5), key = r->s3_key && *r->s3_key;
-    bool any = key || (r->s3_secret && *r->s3_secret) || (r->s3_endpoint && *r->s3_endpoint);
+    bool ca = r->s3_ca && *r->s3_ca;
+    bool any = key || (r->s3_secret && *r->s3_secret) || (r->s3_endpoint && *r->s3_endpoint) || ca ||
+               (r->s3_region && *r->s3_region) || r->s3_addressing != USUAL;
+    struct bdr_cert_info info;
+    struct bdr_err *err = ca ? bdr_cert_parse(r->s3_ca, strlen(r->s3_ca), &info) : NULL;
     unsigned bad = 0;
 
+    if (err && ++bad)
+        bdr_req_fault(req, "/s3_ca", BDR_INVAL, "is no certificate in PEM: it begins with -----BEGIN CERTIFICATE-----");
+    bdr_err_drop(err, "told in words");
     if (!s3 && any) {
         bdr_req_fault(req, "/url", BDR_INVAL, "is a folder, which has no key, secret or endpoint");
         bad++;
@@ -234,6 +266,14 @@ static struct bdr_err *taken(struct bdr_req *req, struct bdr_err *err)
     return api_refusal(req, err);
 }
 
+static struct bdr_err *more_put(struct bdr_tx *tx, struct bdr_req *req, int64_t id, const struct repository *r)
+{
+    return s3_more_put(tx, req, id,
+                       &(struct s3_more){.region = r->s3_region,
+                                         .ca = r->s3_ca,
+                                         .addressing = r->s3_addressing != USUAL ? obj_choice_name(addressings, r->s3_addressing) : NULL});
+}
+
 static struct bdr_err *add_tx(struct bdr_tx *tx, void *ctx)
 {
     struct obj_change *c = ctx;
@@ -251,6 +291,7 @@ static struct bdr_err *add_tx(struct bdr_tx *tx, void *ctx)
     if (r->encrypted)
         BDR_TRY(passphrase_make(tx, c->req, c->made));
     BDR_TRY(s3_secret_put(tx, c->req, c->made, r->s3_secret));
+    BDR_TRY(more_put(tx, c->req, c->made, r));
     BDR_TRY(repository_get(c->req, tx, c->made, c->out));
     return api_audit(tx, c->req, "repository.add", "repository", c->made, &repository_shape, NULL, c->out);
 }
@@ -288,6 +329,9 @@ static struct bdr_err *set_tx(struct bdr_tx *tx, void *ctx)
     r.s3_key = in->s3_key ? in->s3_key : r.s3_key;
     r.s3_secret = in->s3_secret;
     r.s3_endpoint = in->s3_endpoint ? in->s3_endpoint : r.s3_endpoint;
+    r.s3_region = in->s3_region ? in->s3_region : r.s3_region;
+    r.s3_ca = in->s3_ca ? in->s3_ca : r.s3_ca;
+    r.s3_addressing = in->has_s3_addressing ? in->s3_addressing : r.s3_addressing;
     r.gateway = in->has_gateway ? in->gateway : r.gateway;
     BDR_TRY(s3_check(c->req, &r, was.s3_secret_set));
     if (r.gateway != was.gateway) {
@@ -306,6 +350,7 @@ static struct bdr_err *set_tx(struct bdr_tx *tx, void *ctx)
                                         r.s3_endpoint ? r.s3_endpoint : ""},
         &n));
     BDR_TRY(s3_secret_put(tx, c->req, c->id, in->s3_secret));
+    BDR_TRY(more_put(tx, c->req, c->id, &r));
     c->wake_machine = (int64_t)was.gateway;
     BDR_TRY(repository_get(c->req, tx, c->id, c->out));
     return api_audit(tx, c->req, "repository.update", "repository", c->id, &repository_shape, &was, c->out);

@@ -187,6 +187,37 @@ static void test_repository__secrets__go_in_and_never_come_out(void **state)
     assert_int_equal(audited(r, "repository.add"), 1);
 }
 
+static void test_repository__bucket__how_it_is_reached_stays_and_changes(void **state)
+{
+    BDR_AUTO(mem) char *body = NULL;
+    const char *pem;
+    char path[64];
+    int64_t id;
+    json_t *v;
+
+    RIG_OF(state, r);
+    refused(r, 422, "POST", "/v1/repositories",
+            "{\"name\":\"b\",\"url\":\"s3://bucket/y\",\"s3_key\":\"AK\",\"s3_secret\":\"s3cret\",\"s3_ca\":\"no\"}", "PEM");
+    refused(r, 422, "POST", "/v1/repositories", "{\"name\":\"b\",\"url\":\"/srv/y\",\"s3_region\":\"eu-1\"}", "folder");
+    pem = bdr_ca_pem(r->console->ca);
+    v = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "name", "b", "url", "s3://bucket/y", "s3_key", "AK", "s3_secret", "s3cret",
+                  "s3_region", "eu-1", "s3_addressing", "path", "s3_ca", pem);
+    body = json_dumps(v, 0);
+    json_decref(v);
+    id = made(r, "/v1/repositories", body);
+    snprintf(path, sizeof(path), "/v1/repositories/%lld", (long long)id);
+    v = rig_want(r, r->admin, 200, "PATCH", path, "{\"name\":\"c\"}");
+    assert_string_equal(rig_at(v, "/s3_region"), "eu-1");
+    assert_string_equal(rig_at(v, "/s3_addressing"), "path");
+    assert_string_equal(rig_at(v, "/s3_ca"), pem);
+    json_decref(v);
+    v = rig_want(r, r->admin, 200, "PATCH", path, "{\"s3_ca\":\"\",\"s3_addressing\":\"usual\"}");
+    assert_string_equal(rig_at(v, "/s3_region"), "eu-1");
+    assert_string_equal(rig_at(v, "/s3_addressing"), "usual");
+    assert_string_equal(rig_at(v, "/s3_ca"), "");
+    json_decref(v);
+}
+
 /* A protected host of an agent with its policy and repository. */
 struct site {
     int64_t host, gateway, policy, repository;
@@ -525,6 +556,7 @@ int main(void)
         RIG(test_policy__life__is_audited),
         RIG(test_policy__preview__gives_five_runs_in_the_windows),
         RIG(test_repository__secrets__go_in_and_never_come_out),
+        RIG(test_repository__bucket__how_it_is_reached_stays_and_changes),
         RIG(test_host__protection__obeys_its_rules),
         RIG(test_host__list__is_filtered_by_the_server),
         RIG(test_host__sync_now__makes_one_job_at_a_time),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings of the S3 store, from its URL, the environment and the credentials file. */
 #include "config.h"
+#include "bdr/store.h"
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +118,49 @@ static void test_load__wrong__says_what(void **state)
     fails("s3://bucket/x", BDR_RANGE, "BDR_S3_ATTEMPTS");
 }
 
+static void *other_thread(void *out)
+{
+    struct bdr_s3_config cfg = {0};
+
+    *(struct bdr_err **)out = bdr_s3_config_load("s3://bucket/x", &cfg);
+    bdr_s3_config_free(&cfg);
+    return NULL;
+}
+
+/* What a console gave goes before the environment, for the thread that was given it and until it is taken back. */
+static void test_load__access_given__hides_the_environments_keys(void **state)
+{
+    const struct bdr_store_access access = {.key = "theirs", .secret = "whisper", .endpoint = "https://s3.dr.example:8443",
+                                            .region = "eu-1", .addressing = "virtual", .ca_file = "/ca.pem"};
+    BDR_AUTO(s3_config) struct bdr_s3_config cfg = {0}, plain = {0};
+    struct bdr_err *err = NULL;
+    pthread_t t;
+
+    (void)state;
+    setenv("AWS_SESSION_TOKEN", "stale", 1);
+    setenv("AWS_ACCESS_KEY_ID", "ours", 1); /* alone it would be a mistake */
+    setenv("AWS_ENDPOINT_URL", "http://elsewhere", 1);
+    bdr_store_access_set(&access);
+    assert_null(bdr_s3_config_load("s3://bucket/x", &cfg));
+    assert_string_equal(cfg.key_id, "theirs");
+    assert_string_equal(cfg.secret, "whisper");
+    assert_null(cfg.token);
+    assert_string_equal(cfg.origin, "https://bucket.s3.dr.example:8443");
+    assert_string_equal(cfg.region, "eu-1");
+    assert_string_equal(cfg.ca_file, "/ca.pem");
+    assert_int_equal(pthread_create(&t, NULL, other_thread, &err), 0);
+    pthread_join(t, NULL);
+    assert_non_null(err); /* of the environment alone: a key without a secret */
+    bdr_err_drop(err, "looked at");
+    bdr_store_access_set(&(struct bdr_store_access){.key = "theirs", .secret = "whisper"});
+    setenv("BDR_S3_CA", "/site.pem", 1);
+    assert_null(bdr_s3_config_load("s3://bucket/x", &plain));
+    assert_string_equal(plain.origin, "https://bucket.s3.us-east-1.amazonaws.com");
+    assert_string_equal(plain.ca_file, "/site.pem");
+    bdr_store_access_set(NULL);
+    fails("s3://bucket/x", BDR_INVAL, "go together");
+}
+
 int main(void)
 {
     static const char text[] = "# comment\n[default]\naws_access_key_id = ID1\r\n aws_secret_access_key=hush/1=\n"
@@ -126,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup(test_load__endpoint__is_path_style, fresh),
         cmocka_unit_test_setup(test_load__profile__is_read, fresh),
         cmocka_unit_test_setup(test_load__wrong__says_what, fresh),
+        cmocka_unit_test_setup(test_load__access_given__hides_the_environments_keys, fresh),
     };
     int fd = mkstemp(file), failed;
 

@@ -72,6 +72,19 @@ struct bdr_store_writer {
     struct bdr_store *st;
 };
 
+/*
+ * What the calling thread's next opens of object stores use instead of the environment: credentials that came from
+ * somewhere else never pass through it, where programs that we start and threads that open other stores would see them.
+ * NULL members: endpoint Amazon's; region, addressing, ca_file as the environment says.
+ */
+struct bdr_store_access {
+    const char *key, *secret, *endpoint, *region;
+    const char *addressing; /* "path", "virtual" */
+    const char *ca_file;    /* PEM */
+};
+/* Borrowed until it is set to NULL again. Threads: each has its own. */
+void bdr_store_access_set(const struct bdr_store_access *access);
+
 /* Opens by URL: "s3://bucket/prefix", "mem:NAME", else a folder path.
  * Errors: NOTFOUND (no such folder or bucket, and !create), DENIED, INVAL, NET. */
 bdr_ret bdr_store_open(const char *url, const struct bdr_store_options *opt, struct bdr_store **out);

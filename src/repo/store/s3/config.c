@@ -2,6 +2,7 @@
 #include "config.h"
 #include "bdr/bytes.h"
 #include "bdr/osfile.h"
+#include "bdr/store.h"
 #include "sigv4.h"
 #include <stdio.h>
 #include <string.h>
@@ -47,11 +48,41 @@ static struct bdr_err *set(char **out, const char *s)
     return set_n(out, s, strlen(s));
 }
 
+static _Thread_local const struct bdr_store_access *config_access; /* borrowed */
+
+void bdr_store_access_set(const struct bdr_store_access *access)
+{
+    config_access = access;
+}
+
+/* What `name` is when credentials were given; *out_given false: as the environment says. */
+static const char *access_value(const char *name, bool *out_given)
+{
+    const struct bdr_store_access *a = config_access;
+    const struct {
+        const char *name, *value;
+        bool hides; /* the environment's is not for this store, even if there is no value */
+    } rows[] = {{"AWS_ACCESS_KEY_ID", a->key, true},        {"AWS_SECRET_ACCESS_KEY", a->secret, true},
+                {"AWS_ENDPOINT_URL", a->endpoint, true},    {"AWS_SESSION_TOKEN", NULL, true},
+                {"AWS_REGION", a->region, false},           {"BDR_S3_ADDRESSING", a->addressing, false},
+                {"BDR_S3_CA", a->ca_file, false}};
+
+    for (size_t i = 0; i < BDR_COUNT(rows); i++)
+        if (!strcmp(rows[i].name, name)) {
+            *out_given = rows[i].hides || (rows[i].value && *rows[i].value);
+            return rows[i].value;
+        }
+    return NULL;
+}
+
 /* NULL when unset or empty. */
 static const char *env(const char *name)
 {
-    const char *v = getenv(name);
+    bool given = false;
+    const char *v = config_access && config_access->key ? access_value(name, &given) : NULL;
 
+    if (!given)
+        v = getenv(name);
     return v && *v ? v : NULL;
 }
 

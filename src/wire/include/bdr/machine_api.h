@@ -13,6 +13,7 @@
 #define BDR_MACHINE_DISKS_MAX  1024u
 #define BDR_MACHINE_POINTS_MAX 1000u /* in one report */
 #define BDR_MACHINE_TEXT_MAX   65536u
+#define BDR_MACHINE_PEM_MAX    16384u
 
 enum bdr_machine_kind { BDR_MACHINE_AGENT, BDR_MACHINE_PROXY, BDR_MACHINE_GATEWAY };
 extern const struct bdr_choice bdr_machine_kinds[];
@@ -117,7 +118,9 @@ struct bdr_job_store {
     const char *gateway_url; /* https://gw1:443 : speak the gateway's protocol for this host; NULL: the worker opens: */
     const char *url;         /* a folder or s3://bucket/prefix */
     const char *passphrase;  /* of the repository, when the worker opens it itself; a secret */
-    const char *s3_key, *s3_secret, *s3_endpoint;
+    const char *s3_key, *s3_secret, *s3_endpoint, *s3_region;
+    const char *s3_addressing; /* "path", "virtual"; NULL: as is usual there */
+    const char *s3_ca;         /* PEM, of the endpoint's certificate; NULL: the system's */
     const char *compress; /* "zstd:2", "lz4", "none" */
 };
 struct bdr_job_platform { /* proxies: whom to ask, with the credentials; secrets */
@@ -217,7 +220,9 @@ struct bdr_gateway_repo {
     uint64_t id;
     const char *name, *url;
     const char *passphrase; /* NULL: not encrypted. A secret */
-    const char *s3_key, *s3_secret, *s3_endpoint;
+    const char *s3_key, *s3_secret, *s3_endpoint, *s3_region;
+    const char *s3_addressing; /* "path", "virtual"; NULL: as is usual there */
+    const char *s3_ca;         /* PEM, of the endpoint's certificate; NULL: the system's */
     const char *compress;
     uint64_t block_bytes; /* for making it; 0: the default */
     bool create;          /* nobody has seen it yet: make it where nothing is. Otherwise nothing there is a disk that is
