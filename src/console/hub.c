@@ -12,6 +12,7 @@ struct hub_listener {
     struct bdr_events *events;
     int64_t machine_id; /* 0: a person */
     char kinds[128];    /* "": all */
+    struct bdr_hub_key key;
 };
 struct hub_event {
     uint64_t id;
@@ -95,13 +96,16 @@ static void hub_catch_up(struct bdr_hub *hub, struct hub_listener *l, const char
     }
 }
 
-struct bdr_err *bdr_hub_join(struct bdr_hub *hub, struct bdr_req *req, int64_t machine_id, const char *kinds)
+struct bdr_err *bdr_hub_join(struct bdr_hub *hub, struct bdr_req *req, int64_t machine_id, const char *kinds,
+                            const struct bdr_hub_key *key)
 {
     struct hub_listener *l = calloc(1, sizeof(*l));
     struct bdr_err *err;
 
     BDR_NOMEM_IF_NULL(l);
     l->machine_id = machine_id;
+    if (key)
+        l->key = *key;
     snprintf(l->kinds, sizeof(l->kinds), "%s", kinds ? kinds : "");
     err = bdr_req_events(req, &l->events);
     if (err) {
@@ -156,6 +160,46 @@ void bdr_hub_tell_machine(struct bdr_hub *hub, int64_t machine_id, const char *k
     pthread_mutex_lock(&hub->lock);
     hub_send(hub, machine_id, kind, 0, json ? json : "{}");
     pthread_mutex_unlock(&hub->lock);
+}
+
+struct bdr_err *bdr_hub_keys(struct bdr_hub *hub, struct bdr_hub_key **out, size_t *out_n)
+{
+    struct bdr_hub_key *keys;
+    size_t n = 0, room = 1;
+
+    pthread_mutex_lock(&hub->lock);
+    for (const struct hub_listener *l = hub->first; l; l = l->next)
+        room += !l->machine_id;
+    keys = calloc(room, sizeof(*keys));
+    for (const struct hub_listener *l = hub->first; keys && l; l = l->next)
+        if (!l->machine_id)
+            keys[n++] = l->key;
+    pthread_mutex_unlock(&hub->lock);
+    BDR_NOMEM_IF_NULL(keys);
+    *out = keys;
+    *out_n = n;
+    return NULL;
+}
+
+size_t bdr_hub_end(struct bdr_hub *hub, const struct bdr_hub_key *key)
+{
+    struct hub_listener **at;
+    size_t n = 0;
+
+    pthread_mutex_lock(&hub->lock);
+    for (at = &hub->first; *at;) {
+        struct hub_listener *l = *at;
+
+        if (l->machine_id || memcmp(&l->key, key, sizeof(*key)) != 0) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        listener_free(l);
+        n++;
+    }
+    pthread_mutex_unlock(&hub->lock);
+    return n;
 }
 
 struct bdr_hub_counts bdr_hub_counts(struct bdr_hub *hub)

@@ -10,15 +10,25 @@
 #include "bdr/req.h"
 
 struct bdr_hub;
+/* What a person's stream was opened with: no padding, compared as bytes. */
+struct bdr_hub_key {
+    uint8_t hash[32];      /* of the session or the API token */
+    uint32_t token, role;  /* an API token; the enum bdr_role of then */
+};
 bdr_ret bdr_hub_new(struct bdr_hub **out);
 /* Closes all streams. NULL is fine. */
 void bdr_hub_free(struct bdr_hub *hub);
 /*
  * The request becomes a stream of events: a machine's (machine_id > 0), or a person's (0) of the kinds in `kinds`
  * (words with commas; NULL: all). With a Last-Event-ID that is still remembered, what was missed comes first; else
- * one event "reset".
+ * one event "reset". `key`: what a person came with, NULL for machines.
  */
-bdr_ret bdr_hub_join(struct bdr_hub *hub, struct bdr_req *req, int64_t machine_id, const char *kinds);
+bdr_ret bdr_hub_join(struct bdr_hub *hub, struct bdr_req *req, int64_t machine_id, const char *kinds,
+                     const struct bdr_hub_key *key);
+/* What each stream of people was opened with, no matter how often; the caller frees. */
+bdr_ret bdr_hub_keys(struct bdr_hub *hub, struct bdr_hub_key **out, size_t *out_n);
+/* Ends the streams that were opened with it. Returns how many. */
+size_t bdr_hub_end(struct bdr_hub *hub, const struct bdr_hub_key *key);
 /* Tells people. `json` is one object. */
 void bdr_hub_tell(struct bdr_hub *hub, const char *kind, const char *json);
 /* Tells one machine (0: all machines); `json` may be NULL: "{}". */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/objects.h"
 #include "tick.h"
+#include "streams.h"
 #include "auth/login.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
@@ -47,6 +48,7 @@ static struct bdr_err *tick_clean(struct bdr_console *c, int64_t now_ms)
 const struct bdr_tick bdr_ticks[] = {
     {"leases", 5000, tick_leases},
     {"revoked", 2000, bdr_revoked_learn},
+    {"streams", 2000, bdr_streams_review},
     {"clean", 600000, tick_clean},
     {"plan", 2000, bdr_watch_plan},
     {"schedule", 1000, bdr_watch_schedule},

@@ -297,7 +297,9 @@ static struct bdr_err *stream(struct bdr_req *req, const void *in, void *out)
     const struct stream_query *q = bdr_req_filter(req);
 
     (void)in, (void)out;
-    return bdr_hub_join(api_console(req)->hub, req, 0, q->kinds);
+    BDR_TRY(bdr_hub_join(api_console(req)->hub, req, 0, q->kinds, &api_who(req)->key));
+    api_streams_review(req); /* the right may have ended since it was asked for */
+    return NULL;
 }
 
 static const struct bdr_route rows[] = {

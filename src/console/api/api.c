@@ -3,6 +3,8 @@
 #include "api/api.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
+#include "auth/token.h"
+#include "streams.h"
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,17 +96,21 @@ static struct bdr_err *who_person(struct bdr_console *c, struct bdr_req *req, st
     const char *agent = bdr_req_header(req, "User-Agent");
     const struct bdr_login_from from = {bdr_req_remote(req), agent ? agent : "", api_now()};
 
-    if (auth && !strncasecmp(auth, "Bearer ", 7))
-        BDR_TRY(bdr_who_token(c->db, auth + 7 + strspn(auth + 7, " "), &from, &who->person));
-    else if (cookie && from_our_page(req))
+    if (auth && !strncasecmp(auth, "Bearer ", 7)) {
+        auth += 7 + strspn(auth + 7, " ");
+        BDR_TRY(bdr_who_token(c->db, auth, &from, &who->person));
+        who->key.token = bdr_token_hash(BDR_TOKEN_API, auth, who->key.hash);
+    } else if (cookie && from_our_page(req)) {
         BDR_TRY(bdr_who_session(c->db, cookie, &from, &who->person));
-    else if (cookie)
+        (void)bdr_token_hash(BDR_TOKEN_SESSION, cookie, who->key.hash);
+    } else if (cookie)
         BDR_REFUSE(req, BDR_DENIED,
                    "A change asked for with the session's cookie needs the header X-Requested-With: bdr.");
     if (who->person.role == BDR_ROLE_NONE)
         BDR_REFUSE(req, BDR_AUTH, "%s",
                    auth || cookie ? "The session or token is not valid any more: log in again."
                                   : "Log in (POST /v1/session), or send an API token as Authorization: Bearer.");
+    who->key.role = who->person.role;
     bdr_req_set_who(req, bdr_arena_text(bdr_req_arena(req), who->person.name, strlen(who->person.name)), who);
     return NULL;
 }
@@ -129,6 +135,15 @@ struct bdr_err *api_authorise(void *ctx, struct bdr_req *req, const struct bdr_r
         BDR_REFUSE(req, BDR_DENIED, "This needs the role %s%s.", bdr_role_name(verb_role(verb + 1)),
                    who->person.token_id ? " and a token with the scope for it" : "");
     return NULL;
+}
+
+void api_streams_review(struct bdr_req *req)
+{
+    struct bdr_err *err = bdr_streams_review(api_console(req), api_now());
+
+    if (err)
+        BDR_LOG(WARN, "console.streams-review", F_ERR(err));
+    bdr_err_drop(err, "the tick of the next two seconds looks again");
 }
 
 /* ---- transactions and errors ---- */

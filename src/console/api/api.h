@@ -21,6 +21,7 @@ struct api_who {
     struct bdr_who person;          /* role NONE for a machine */
     struct bdr_row_machine machine; /* id 0 for a person */
     char serial[BDR_SERIAL_CHARS];
+    struct bdr_hub_key key; /* what a person came with */
 };
 BDR_UNUSED static inline struct bdr_console *api_console(const struct bdr_req *req)
 {
@@ -55,6 +56,9 @@ bdr_ret api_audit(struct bdr_tx *tx, struct bdr_req *req, const char *action, co
 int64_t api_cursor(const struct bdr_req *req, int64_t none);
 /* Cuts `out` to the limit and sets .next to the id that `last_id` names when more rows came than fit. */
 bdr_ret api_page_end(struct bdr_req *req, struct bdr_page *out, int64_t last_id_of_page);
+
+/* After a change of accounts, sessions or tokens: streams that were opened with them end at once. */
+void api_streams_review(struct bdr_req *req);
 
 /* A copy in the request's arena; "" becomes NULL, which is left out of the answer. NULL when memory is short too. */
 const char *api_text(struct bdr_req *req, const char *text);

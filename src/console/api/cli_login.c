@@ -143,7 +143,9 @@ static struct bdr_err *token_end(struct bdr_req *req, const void *in, void *out)
     (void)in, (void)out;
     if (!api_who(req)->person.token_id)
         BDR_REFUSE(req, BDR_CONFLICT, "This request came with a session, not with a token: log out of the session.");
-    return api_run(req, BDR_TX_WRITE, end_tx, req);
+    BDR_TRY(api_run(req, BDR_TX_WRITE, end_tx, req));
+    api_streams_review(req);
+    return NULL;
 }
 
 static const struct bdr_route rows[] = {

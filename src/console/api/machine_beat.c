@@ -166,7 +166,7 @@ static struct bdr_err *inventory(struct bdr_req *req, const void *body, void *an
 static struct bdr_err *events(struct bdr_req *req, const void *in, void *out)
 {
     (void)in, (void)out;
-    return bdr_hub_join(api_console(req)->hub, req, machine_id(req), NULL);
+    return bdr_hub_join(api_console(req)->hub, req, machine_id(req), NULL, NULL);
 }
 
 static const struct bdr_route rows[] = {

@@ -55,6 +55,8 @@ void people_tell(struct bdr_req *req, const char *kind, int64_t id, const char *
 
     snprintf(event, sizeof(event), "{\"id\":%lld,\"what\":\"%s\"}", (long long)id, what);
     bdr_hub_tell(api_console(req)->hub, kind, event);
+    if (!strcmp(kind, "user"))
+        api_streams_review(req);
 }
 
 const char *people_like(struct bdr_req *req, const char *typed)
@@ -421,7 +423,9 @@ static struct bdr_err *session_end(struct bdr_req *req, const void *in, void *ou
 {
     (void)in, (void)out;
     BDR_TRY(own_by_session(req));
-    return api_run(req, BDR_TX_LOCK, session_end_do, req);
+    BDR_TRY(api_run(req, BDR_TX_LOCK, session_end_do, req));
+    api_streams_review(req);
+    return NULL;
 }
 
 /* ---- API tokens ---- */
@@ -572,7 +576,9 @@ static struct bdr_err *token_end(struct bdr_req *req, const void *in, void *out)
 {
     (void)in, (void)out;
     BDR_TRY(own_by_session(req));
-    return api_run(req, BDR_TX_LOCK, token_end_do, req);
+    BDR_TRY(api_run(req, BDR_TX_LOCK, token_end_do, req));
+    api_streams_review(req);
+    return NULL;
 }
 
 static const struct bdr_route rows[] = {

@@ -128,6 +128,7 @@ static struct bdr_err *logout(struct bdr_req *req, const void *in, void *out)
     (void)in, (void)out;
     if (cookie)
         BDR_TRY(bdr_logout(api_console(req)->db, cookie));
+    api_streams_review(req);
     return cookie_set(req, "");
 }
 

@@ -61,6 +61,8 @@ struct bdr_who {
 /* role NONE when the cookie or token is unknown, expired, revoked, or its account disabled. */
 bdr_ret bdr_who_session(struct bdr_db *db, const char *cookie, const struct bdr_login_from *from, struct bdr_who *out);
 bdr_ret bdr_who_token(struct bdr_db *db, const char *token, const struct bdr_login_from *from, struct bdr_who *out);
+/* Who it is that came with it a while ago, as things stand now; not counted as use. `hash` as bdr_token_hash makes it. */
+bdr_ret bdr_who_still(struct bdr_tx *tx, bool token, const uint8_t hash[32], int64_t now_ms, struct bdr_who *out);
 /* Whether they may: the role is at least `role` and the scopes allow it. */
 bool bdr_who_may(const struct bdr_who *who, enum bdr_role role, const char *area, const char *verb);
 

@@ -54,12 +54,51 @@ static struct bdr_err *who_touch(struct bdr_tx *tx, void *ctx)
                        : bdr_q_session_seen(tx, t->hash, t->from->now_ms);
 }
 
+static struct bdr_err *session_who(struct bdr_tx *tx, struct bdr_blob key, int64_t now_ms, struct bdr_who *out,
+                                   int64_t *out_seen_ms)
+{
+    BDR_AUTO(mem) struct bdr_row_session *s = NULL;
+
+    BDR_TRY(bdr_q_session_get(tx, key, &s));
+    if (!s || strcmp(s->stage, "full") != 0 || s->expires_ms <= now_ms || now_ms - s->seen_ms > BDR_SESSION_IDLE_MS)
+        return NULL;
+    *out_seen_ms = s->seen_ms;
+    snprintf(out->scopes, sizeof(out->scopes), "*");
+    return who_account(tx, s->account_id, out);
+}
+
+static struct bdr_err *token_who(struct bdr_tx *tx, struct bdr_blob key, int64_t now_ms, struct bdr_who *out,
+                                 int64_t *out_used_ms)
+{
+    BDR_AUTO(mem) struct bdr_row_api_token *t = NULL;
+
+    BDR_TRY(bdr_q_api_token_by_hash(tx, key, &t));
+    if (!t || t->revoked_ms || (t->expires_ms && t->expires_ms <= now_ms) || strlen(t->scopes) >= sizeof(out->scopes))
+        return NULL;
+    *out_used_ms = t->used_ms;
+    out->token_id = t->id;
+    snprintf(out->scopes, sizeof(out->scopes), "%s", t->scopes);
+    return who_account(tx, t->account_id, out);
+}
+
+struct bdr_err *bdr_who_still(struct bdr_tx *tx, bool token, const uint8_t hash[32], int64_t now_ms,
+                              struct bdr_who *out)
+{
+    const struct bdr_blob key = {hash, 32};
+    struct bdr_who who = {0};
+    int64_t ms;
+
+    BDR_TRY(token ? token_who(tx, key, now_ms, &who, &ms) : session_who(tx, key, now_ms, &who, &ms));
+    *out = who;
+    return NULL;
+}
+
 struct bdr_err *bdr_who_session(struct bdr_db *db, const char *cookie, const struct bdr_login_from *from,
                                 struct bdr_who *out)
 {
-    BDR_AUTO(mem) struct bdr_row_session *s = NULL;
     BDR_AUTO(tx) struct bdr_tx *tx = NULL;
     struct bdr_who who = {0};
+    int64_t seen_ms = 0;
     uint8_t hash[32];
     const struct bdr_blob key = {hash, sizeof(hash)};
 
@@ -67,15 +106,10 @@ struct bdr_err *bdr_who_session(struct bdr_db *db, const char *cookie, const str
     if (!bdr_token_hash(BDR_TOKEN_SESSION, cookie, hash))
         return NULL;
     BDR_TRY(bdr_tx_begin(db, BDR_TX_READ, &tx));
-    BDR_TRY(bdr_q_session_get(tx, key, &s));
-    if (!s || strcmp(s->stage, "full") != 0 || s->expires_ms <= from->now_ms ||
-        from->now_ms - s->seen_ms > BDR_SESSION_IDLE_MS)
-        return NULL;
-    BDR_TRY(who_account(tx, s->account_id, &who));
+    BDR_TRY(session_who(tx, key, from->now_ms, &who, &seen_ms));
     bdr_tx_abandon(BDR_STEAL(tx));
-    snprintf(who.scopes, sizeof(who.scopes), "*");
     *out = who;
-    if (from->now_ms - s->seen_ms < SEEN_EVERY_MS)
+    if (who.role == BDR_ROLE_NONE || from->now_ms - seen_ms < SEEN_EVERY_MS)
         return NULL;
     return bdr_db_run(db, BDR_TX_BEAT, who_touch, &(struct who_touch){.hash = key, .from = from});
 }
@@ -83,27 +117,21 @@ struct bdr_err *bdr_who_session(struct bdr_db *db, const char *cookie, const str
 struct bdr_err *bdr_who_token(struct bdr_db *db, const char *token, const struct bdr_login_from *from,
                               struct bdr_who *out)
 {
-    BDR_AUTO(mem) struct bdr_row_api_token *t = NULL;
     BDR_AUTO(tx) struct bdr_tx *tx = NULL;
     struct bdr_who who = {0};
+    int64_t used_ms = 0;
     uint8_t hash[32];
 
     *out = who;
     if (!bdr_token_hash(BDR_TOKEN_API, token, hash))
         return NULL;
     BDR_TRY(bdr_tx_begin(db, BDR_TX_READ, &tx));
-    BDR_TRY(bdr_q_api_token_by_hash(tx, (struct bdr_blob){hash, sizeof(hash)}, &t));
-    if (!t || t->revoked_ms || (t->expires_ms && t->expires_ms <= from->now_ms) ||
-        strlen(t->scopes) >= sizeof(who.scopes))
-        return NULL;
-    BDR_TRY(who_account(tx, t->account_id, &who));
+    BDR_TRY(token_who(tx, (struct bdr_blob){hash, sizeof(hash)}, from->now_ms, &who, &used_ms));
     bdr_tx_abandon(BDR_STEAL(tx));
-    who.token_id = t->id;
-    snprintf(who.scopes, sizeof(who.scopes), "%s", t->scopes);
     *out = who;
-    if (from->now_ms - t->used_ms < SEEN_EVERY_MS)
+    if (who.role == BDR_ROLE_NONE || from->now_ms - used_ms < SEEN_EVERY_MS)
         return NULL;
-    return bdr_db_run(db, BDR_TX_BEAT, who_touch, &(struct who_touch){.token_id = t->id, .from = from});
+    return bdr_db_run(db, BDR_TX_BEAT, who_touch, &(struct who_touch){.token_id = who.token_id, .from = from});
 }
 
 bool bdr_who_may(const struct bdr_who *who, enum bdr_role role, const char *area, const char *verb)

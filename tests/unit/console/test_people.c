@@ -606,6 +606,119 @@ static void test_cookie__from_another_site__changes_nothing(void **state)
     assert_int_equal(status, 401);
 }
 
+/* ---- streams ---- */
+
+struct stream {
+    struct rig *r;
+    char value[128];
+    const char *header;
+    unsigned status; /* when it ended; 0: it broke */
+};
+static struct bdr_err *stream_main(void *ctx, unsigned index)
+{
+    struct stream *s = ctx;
+    const struct bdr_pair header = {s->header, s->value};
+    struct bdr_http_reply reply = {0};
+    struct bdr_err *err = bdr_http_call(
+        s->r->anyone,
+        &(struct bdr_http_call){.method = "GET", .path = "/v1/stream", .headers = &header, .n_headers = 1}, &reply);
+
+    (void)index;
+    s->status = err ? 0 : reply.status;
+    bdr_http_reply_free(&reply);
+    return err;
+}
+
+struct stream_end {
+    const char *what;
+    bool token;
+    void (*run)(struct rig *r, int64_t user, const char *cookie, int64_t token);
+};
+static void end_logout(struct rig *r, int64_t user, const char *cookie, int64_t token)
+{
+    (void)user, (void)token;
+    json_decref(page_want(r, cookie, 204, "DELETE", "/v1/session", NULL));
+}
+static void end_change(struct rig *r, int64_t user, const char *body)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/v1/users/%lld", (long long)user);
+    json_decref(rig_want(r, r->admin, body ? 200 : 204, body ? "PATCH" : "DELETE", path, body));
+}
+static void end_disabled(struct rig *r, int64_t user, const char *cookie, int64_t token)
+{
+    (void)cookie, (void)token;
+    end_change(r, user, "{\"disabled\":true}");
+}
+static void end_role(struct rig *r, int64_t user, const char *cookie, int64_t token)
+{
+    (void)cookie, (void)token;
+    end_change(r, user, "{\"role\":\"viewer\"}");
+}
+static void end_removed(struct rig *r, int64_t user, const char *cookie, int64_t token)
+{
+    (void)cookie, (void)token;
+    end_change(r, user, NULL);
+}
+static void end_token(struct rig *r, int64_t user, const char *cookie, int64_t token)
+{
+    char path[64];
+
+    (void)user;
+    snprintf(path, sizeof(path), "/v1/tokens/%lld", (long long)token);
+    json_decref(page_want(r, cookie, 204, "DELETE", path, NULL));
+}
+/* What another console did is seen by the tick. */
+static void end_elsewhere(struct rig *r, int64_t user, const char *cookie, int64_t token)
+{
+    (void)user, (void)cookie, (void)token;
+    check_ok(bed_sql(r->bed, "DELETE FROM session"));
+    check_ok(bdr_tick_all(r->console, bdr_clock_wall_ms()));
+}
+static void end_by_itself(struct rig *r, int64_t user, const char *cookie, int64_t token)
+{
+    (void)user, (void)cookie, (void)token;
+    check_ok(bdr_tick_all(r->console, bdr_clock_wall_ms() + 40 * INT64_C(86400000)));
+}
+
+static void test_stream__ends_with_the_right_to_it(void **state)
+{
+    static const struct stream_end rows[] = {
+        {"logout", false, end_logout},       {"disabled", false, end_disabled},  {"disabled, by token", true, end_disabled},
+        {"role", false, end_role},           {"role, by token", true, end_role}, {"removed", true, end_removed},
+        {"token revoked", true, end_token},  {"by another console", false, end_elsewhere},
+        {"the session's end", false, end_by_itself}};
+
+    RIG_OF(state, r);
+    for (size_t i = 0; i < BDR_COUNT(rows); i++) {
+        struct stream s = {.r = r, .header = rows[i].token ? "Authorization" : "Cookie"};
+        struct bdr_pool *pool = NULL;
+        char cookie[BDR_TOKEN_CHARS], name[16];
+        int64_t user, token;
+        json_t *v;
+
+        snprintf(name, sizeof(name), "eve%zu", i);
+        user = user_make(r, name, "operator", cookie);
+        v = page_want(r, cookie, 201, "POST", "/v1/tokens", "{\"name\":\"t\",\"scopes\":\"*\"}");
+        token = rig_int(v, "/id");
+        snprintf(s.value, sizeof(s.value), rows[i].token ? "Bearer %s" : "bdr_session=%s",
+                 rows[i].token ? rig_at(v, "/token") : cookie);
+        json_decref(v);
+        check_ok(bdr_pool_start("stream", 1, stream_main, &s, NULL, &pool));
+        for (int k = 0; k < 4000 && !bdr_hub_counts(r->console->hub).people; k++)
+            check_ok(bdr_cancel_sleep(NULL, 5));
+        assert_int_equal(bdr_hub_counts(r->console->hub).people, 1);
+        check_ok(bdr_tick_all(r->console, bdr_clock_wall_ms())); /* nothing happened: it stays */
+        assert_int_equal(bdr_hub_counts(r->console->hub).people, 1);
+        rows[i].run(r, user, cookie, token);
+        if (bdr_hub_counts(r->console->hub).people)
+            fail_msg("%s: the stream goes on", rows[i].what);
+        check_ok(bdr_pool_join(pool));
+        assert_int_equal(s.status, 200);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -626,6 +739,7 @@ int main(void)
         RIG(test_enrolments__are_shown_once_and_taken_back),
         RIG(test_people_routes__rights__row_by_row),
         RIG(test_cookie__from_another_site__changes_nothing),
+        RIG(test_stream__ends_with_the_right_to_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
