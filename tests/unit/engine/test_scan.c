@@ -95,7 +95,7 @@ static const char *only_file(const struct scan_what *what)
 
 static uint8_t *bytes(uint32_t seed)
 {
-    uint8_t *p = malloc(2 * (size_t)BLOCK);
+    uint8_t *p = calloc(2, BLOCK);
 
     assert_non_null(p);
     for (uint32_t i = 0; i < 2 * BLOCK; i++) {
