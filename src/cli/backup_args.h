@@ -16,7 +16,7 @@ struct backup_args {
     uint64_t limit_bytes, script_ms, every_ms, host_number, fence, bandwidth_bps;
     double audit_pct;
     uint32_t workers, freeze_ms, count;
-    bool full, take_over, no_freeze, throttle, keep_swap, no_track, idle;
+    bool full, take_over, no_freeze, throttle, keep_swap, no_track, idle, no_scan_cache;
 };
 
 /* Options that do not go together: INVAL, RANGE. */
@@ -25,12 +25,13 @@ bdr_ret backup_check(const struct backup_args *a);
 struct backup_place {
     struct bdr_repo *repo; /* owned; NULL: a gateway */
     struct bdr_sink *sink; /* owned */
+    char scan_dir[512];    /* of scan caches; "": none is used */
     atomic_uint_fast64_t bandwidth_bps;
 };
 bdr_ret backup_place_open(const struct backup_args *a, struct bdr_cli *cli, struct backup_place *out);
 void backup_place_close(struct backup_place *p);
 /* Opens the sources, makes one point of them, closes them. */
-bdr_ret backup_once(const struct backup_args *a, struct bdr_sink *sink, const char *host,
+bdr_ret backup_once(const struct backup_args *a, const struct backup_place *place, const char *host,
                     struct bdr_backup_meter *meter, const struct bdr_cancel *cancel, struct bdr_backup_result *out);
 /* A point every a->every_ms until the first signal or a->count of them. PARTIAL: some could not be made. */
 bdr_ret backup_every(const struct backup_args *a, struct bdr_cli *cli, const char *host);

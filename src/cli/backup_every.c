@@ -19,7 +19,7 @@ struct every {
     const struct backup_args *a;
     struct bdr_cli *cli;
     const char *host;
-    struct bdr_sink *sink;
+    const struct backup_place *place;
     int64_t last_ms; /* the moment before; 0: none */
     uint64_t made, failed, partial, rpo_sum, rpo_n, rpo_max;
     uint64_t lead_ms;  /* from the start of an incremental point to its moment */
@@ -95,7 +95,7 @@ static struct bdr_err *every_point(struct every *e, uint64_t *out_wait_ms)
     uint64_t start = bdr_clock_mono_ms(), took, age, rpo = 0;
     int64_t moment_ms = bdr_clock_wall_ms();
     struct bdr_backup_result r;
-    struct bdr_err *err = backup_once(e->a, e->sink, e->host, NULL, NULL, &r);
+    struct bdr_err *err = backup_once(e->a, e->place, e->host, NULL, NULL, &r);
 
     if (err)
         return every_failed(e, err, out_wait_ms);
@@ -146,7 +146,7 @@ struct bdr_err *backup_every(const struct backup_args *a, struct bdr_cli *cli, c
 
     patient.cancel = &never;
     BDR_TRY(backup_place_open(a, &patient, &place));
-    e.sink = place.sink;
+    e.place = &place;
     while (!bdr_cancelled(cli->cancel)) {
         uint64_t wait_ms = 0;
 

@@ -106,7 +106,7 @@ static struct bdr_err *once_open_all(const struct backup_args *a, const struct b
     return err;
 }
 
-struct bdr_err *backup_once(const struct backup_args *a, struct bdr_sink *sink, const char *host,
+struct bdr_err *backup_once(const struct backup_args *a, const struct backup_place *place, const char *host,
                             struct bdr_backup_meter *meter, const struct bdr_cancel *cancel,
                             struct bdr_backup_result *out)
 {
@@ -119,6 +119,7 @@ struct bdr_err *backup_once(const struct backup_args *a, struct bdr_sink *sink, 
                                      .take_over = a->take_over,
                                      .workers = a->workers,
                                      .audit_pct = a->audit_pct,
+                                     .scan_dir = place->scan_dir[0] ? place->scan_dir : NULL,
                                      .meter = meter,
                                      .cancel = cancel,
                                      .pass = a->full ? BDR_PASS_FULL : BDR_PASS_AUTO};
@@ -134,7 +135,7 @@ struct bdr_err *backup_once(const struct backup_args *a, struct bdr_sink *sink, 
             BDR_TRY(once_open(a, a->sources.items[i], cancel, &o));
     }
     opt.moment = o.moment;
-    return bdr_backup_to(sink, o.disk, o.n, &opt, out);
+    return bdr_backup_to(place->sink, o.disk, o.n, &opt, out);
 }
 
 void backup_sample(void *ctx, struct bdr_progress_counts *out)

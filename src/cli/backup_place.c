@@ -4,6 +4,8 @@
 #include "bdr/clock.h"
 #include "bdr/priority.h"
 #include "engine.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool place_is_gateway(const char *url)
@@ -31,10 +33,29 @@ static struct bdr_err *place_gateway(const struct backup_args *a, const char *ur
                             &out->sink);
 }
 
+/* Beside the indexes of repositories elsewhere. Nowhere to put it: none. */
+static void place_scan_dir(const struct backup_args *a, const struct bdr_cli *cli, char out[512])
+{
+    const char *home = getenv("HOME"), *xdg = getenv("XDG_CACHE_HOME"), *own = cli->common->cache_dir;
+    int n = 0;
+
+    if (a->no_scan_cache)
+        n = 0;
+    else if (own)
+        n = snprintf(out, 512, "%s/scan", own);
+    else if (xdg && *xdg)
+        n = snprintf(out, 512, "%s/bdr/scan", xdg);
+    else if (home && *home)
+        n = snprintf(out, 512, "%s/.cache/bdr/scan", home);
+    if (n <= 0 || n >= 512)
+        out[0] = 0;
+}
+
 struct bdr_err *backup_place_open(const struct backup_args *a, struct bdr_cli *cli, struct backup_place *out)
 {
     const char *url = NULL;
 
+    place_scan_dir(a, cli, out->scan_dir);
     BDR_TRY(bdr_cli_repo(cli, NULL, &url));
     if (place_is_gateway(url))
         return place_gateway(a, url, out);

@@ -237,6 +237,7 @@ static struct bdr_err *backup_stats(struct backup *b, json_t *point, double seco
     r->known_bytes = s.bytes_known;
     r->node_bytes = s.node_bytes;
     r->sent_bytes = s.sent_bytes;
+    r->scan_blocks = atomic_load(&b->meter->scan_blocks);
     r->healed_bytes = atomic_load(&b->meter->healed_bytes);
     BDR_TRY(bdr_json_set(point, "stats", stats));
     BDR_TRY(bdr_json_set(stats, "read_bytes", json_integer((json_int_t)r->read_bytes)));
@@ -347,8 +348,10 @@ static struct bdr_err *backup_go(struct backup *b, const struct bdr_backup_disk 
     BDR_TRY(backup_stats(b, point, (double)(bdr_clock_mono_ms() - start) / 1000));
     BDR_TRY(bdr_cancel_check(b->opt->cancel));
     BDR_TRY(bdr_sink_publish(b->sink, point, b->out->point_id));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         bdr_err_drop(bdr_source_committed(disks[i].src), "the tracker keeps more than it must; the point is safe");
+        scan_commit(b->disk[i].scan);
+    }
     return NULL;
 }
 

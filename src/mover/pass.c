@@ -41,6 +41,7 @@ struct pass {
     uint64_t audit_skip; /* unchanged blocks to pass over before the next sample */
     double audit_rate;   /* samples a block */
     uint64_t seed;
+    uint64_t worker_seed; /* fixed before they start */
     struct pass_bad old; /* ranges of the pass before that this one has not come by yet */
     size_t old_at;
     struct pass_bad was; /* the same, as they were; only for a last pass */
@@ -56,69 +57,23 @@ static void item_free(struct pass_item *it)
 }
 BDR_AUTO_DEFINE(item, struct pass_item *, item_free)
 
+static uint64_t pass_random(uint64_t *seed)
+{
+    /* xorshift64* (Vigna 2016): which blocks are sampled need not be secret, only spread. */
+    *seed ^= *seed >> 12;
+    *seed ^= *seed << 25;
+    *seed ^= *seed >> 27;
+    return *seed * 0x2545F4914F6CDD1Du;
+}
+
 /* ---- workers ---- */
-
-void pass_bad_free(struct pass_bad *bad)
-{
-    free(bad->at);
-    *bad = (struct pass_bad){0};
-}
-
-/* Needs p->lock while workers run. */
-static void bad_add(struct pass_bad *bad, uint64_t off, uint64_t len)
-{
-    bad->bytes += len;
-    if (bad->n && bad->at[bad->n - 1].off + bad->at[bad->n - 1].len == off) {
-        bad->at[bad->n - 1].len += len;
-        return;
-    }
-    if (bad->n == bad->cap && bad->cap < PASS_RANGES_MAX) {
-        size_t cap = BDR_MAX(2 * bad->cap, (size_t)64);
-        struct pass_range *more = reallocarray(bad->at, cap, sizeof(*more));
-
-        if (more) {
-            bad->at = more;
-            bad->cap = cap;
-        }
-    }
-    if (bad->n < bad->cap) {
-        bad->at[bad->n++] = (struct pass_range){off, len};
-    } else {
-        bad->unlisted++;
-        bad->unlisted_bytes += len;
-    }
-}
 
 static void pass_bad(struct pass *p, uint64_t off, uint64_t len)
 {
     atomic_fetch_add(&p->spec->meter->unreadable_bytes, len);
     pthread_mutex_lock(&p->lock);
-    bad_add(&p->out->bad, off, len);
+    pass_bad_add(&p->out->bad, off, len);
     pthread_mutex_unlock(&p->lock);
-}
-
-static int range_cmp(const void *a, const void *b)
-{
-    const struct pass_range *x = a, *y = b;
-
-    return x->off < y->off ? -1 : x->off > y->off;
-}
-
-/* Sorted, and neighbours as one. */
-static void bad_tidy(struct pass_bad *bad)
-{
-    size_t n = 0;
-
-    if (!bad->n)
-        return;
-    qsort(bad->at, bad->n, sizeof(*bad->at), range_cmp);
-    for (size_t i = 1; i < bad->n; i++) {
-        if (bad->at[n].off + bad->at[n].len == bad->at[i].off)
-            bad->at[n].len += bad->at[i].len;
-        else
-            bad->at[++n] = bad->at[i];
-    }
-    bad->n = n + 1;
 }
 
 /* [lo, hi) is read again or zero: what the pass before said of it counts no more, what it said of before lo goes on to count. */
@@ -130,7 +85,7 @@ static void pass_forget(struct pass *p, uint64_t lo, uint64_t hi)
 
         if (r->off < lo) {
             pthread_mutex_lock(&p->lock);
-            bad_add(&p->out->bad, r->off, BDR_MIN(end, lo) - r->off);
+            pass_bad_add(&p->out->bad, r->off, BDR_MIN(end, lo) - r->off);
             pthread_mutex_unlock(&p->lock);
         }
         if (end > hi) {
@@ -170,18 +125,72 @@ static struct bdr_err *pass_salvage(struct pass *p, uint64_t off, uint8_t *buf, 
     return NULL;
 }
 
-static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t block, const uint8_t *data, size_t len)
+/* ---- the scan cache: what need not be hashed ---- */
+
+/* A worker's own. */
+struct pass_scan {
+    struct scan_hand *hand; /* NULL: none */
+    uint64_t seed;
+};
+
+static bool scan_sampled(struct pass *p, struct pass_scan *w)
+{
+    return (double)(pass_random(&w->seed) >> 11) / 9007199254740992.0 < p->audit_rate;
+}
+
+/* *out_done: the cache knows that this is the base's block, and the repository has it. *out_sample: it knows, but is asked for proof. */
+static struct bdr_err *scan_block(struct pass *p, struct pass_scan *w, struct pass_item *it, uint64_t block,
+                                  const uint8_t *data, size_t len, bool *out_done, bool *out_sample)
+{
+    const struct bdr_id *base = bdr_sink_run_base(p->sink, it->run, block);
+
+    if (!w->hand || !base || !scan_same(w->hand, block, data, len, base))
+        return NULL;
+    *out_sample = scan_sampled(p, w);
+    if (*out_sample)
+        return NULL;
+    BDR_TRY_FOR(bdr_sink_keep(p->sink, it->run, block, base, len, out_done), "looking for the block at %llu",
+                (unsigned long long)(block * p->block_bytes));
+    if (*out_done) {
+        bdr_sink_run_set(p->sink, it->run, block, base);
+        atomic_fetch_add(&p->spec->meter->scan_blocks, 1);
+    }
+    return NULL;
+}
+
+static void scan_proof(struct pass *p, uint64_t block, bool miss)
+{
+    struct bdr_backup_meter *m = p->spec->meter;
+
+    atomic_fetch_add(&m->audited_blocks, 1);
+    pthread_mutex_lock(&p->lock);
+    p->out->audited++;
+    p->out->misses += miss;
+    pthread_mutex_unlock(&p->lock);
+    if (!miss)
+        return;
+    scan_distrust(p->spec->scan);
+    if (atomic_fetch_add(&m->audit_misses, 1) == 0)
+        BDR_LOG(ERROR, "backup.scan-cache-miss", F_STR("disk", p->spec->info.identity),
+                F_U64("offset", block * p->block_bytes));
+}
+
+static struct bdr_err *pass_block(struct pass *p, struct pass_scan *w, struct pass_item *it, uint64_t block,
+                                  const uint8_t *data, size_t len)
 {
     struct bdr_backup_meter *m = p->spec->meter;
     const struct bdr_id *base = bdr_sink_run_base(p->sink, it->run, block);
     struct bdr_id id;
-    bool fresh = false, same;
+    bool fresh = false, same, known = false, sample = false;
 
     if (bdr_all_zero(data, len)) {
         atomic_fetch_add(&m->zero_bytes, len);
         bdr_sink_run_set(p->sink, it->run, block, NULL);
         same = !base;
     } else {
+        BDR_TRY(scan_block(p, w, it, block, data, len, &known, &sample));
+        if (known)
+            return NULL;
         BDR_TRY(bdr_sink_id(p->sink, data, len, &id));
         same = base && !memcmp(base, &id, sizeof(id));
         /* A full pass asks the index even for what the base has: a block that was lost since is stored again. */
@@ -189,6 +198,10 @@ static struct bdr_err *pass_block(struct pass *p, struct pass_item *it, uint64_t
             BDR_TRY_FOR(bdr_sink_put(p->sink, it->run, block, &id, data, len, &fresh),
                         "storing the block at %llu", (unsigned long long)(block * p->block_bytes));
         bdr_sink_run_set(p->sink, it->run, block, &id);
+        if (w->hand)
+            scan_note(w->hand, block, data, len, &id);
+        if (sample)
+            scan_proof(p, block, !same);
     }
     if (!same)
         atomic_fetch_add(&m->changed_bytes, len);
@@ -229,7 +242,7 @@ static void patch_keep(struct pass_patch *w, uint64_t end)
         uint64_t lo = BDR_MAX(was->at[i].off, w->at), hi = BDR_MIN(was->at[i].off + was->at[i].len, end);
 
         if (lo < hi)
-            bad_add(&w->p->out->bad, lo, hi - lo);
+            pass_bad_add(&w->p->out->bad, lo, hi - lo);
     }
     w->at = end;
 }
@@ -314,7 +327,7 @@ static struct bdr_err *pass_patch(struct pass *p, struct pass_item *it, uint8_t 
     return NULL;
 }
 
-static struct bdr_err *pass_item(struct pass *p, struct pass_item *it, uint8_t *buf)
+static struct bdr_err *pass_item(struct pass *p, struct pass_scan *w, struct pass_item *it, uint8_t *buf)
 {
     uint64_t off = it->first * p->block_bytes;
     size_t len = (size_t)BDR_MIN((uint64_t)it->count * p->block_bytes, p->size - off);
@@ -330,11 +343,15 @@ static struct bdr_err *pass_item(struct pass *p, struct pass_item *it, uint8_t *
     }
     BDR_TRY(err);
     atomic_fetch_add(&p->spec->meter->read_bytes, len);
+    if (w->hand)
+        scan_run(w->hand, it->first, it->count);
     for (uint32_t i = 0; i < it->count; i++) {
         size_t at = (size_t)i * p->block_bytes;
 
-        BDR_TRY(pass_block(p, it, it->first + i, buf + at, BDR_MIN((size_t)p->block_bytes, len - at)));
+        BDR_TRY(pass_block(p, w, it, it->first + i, buf + at, BDR_MIN((size_t)p->block_bytes, len - at)));
     }
+    if (w->hand)
+        scan_run_end(w->hand);
     atomic_fetch_add(&p->spec->meter->done_bytes, len);
     return NULL;
 }
@@ -343,8 +360,12 @@ static struct bdr_err *pass_worker(void *ctx, unsigned index)
 {
     struct pass *p = ctx;
     BDR_AUTO(mem) uint8_t *buf = NULL;
+    BDR_AUTO(scan_hand) struct scan_hand *hand = NULL;
+    struct pass_scan scan = {.seed = p->worker_seed + 2 * (uint64_t)index}; /* odd, so never 0 */
 
-    (void)index;
+    if (p->spec->scan)
+        BDR_TRY(scan_hand_new(p->spec->scan, &hand));
+    scan.hand = hand;
     if (posix_memalign((void **)&buf, 4096, BDR_MAX(PASS_RUN_BYTES, p->block_bytes)))
         BDR_FAIL(BDR_NOMEM, 0, "allocating a read buffer");
     for (;;) {
@@ -355,7 +376,7 @@ static struct bdr_err *pass_worker(void *ctx, unsigned index)
         it = got;
         if (!it)
             return NULL;
-        BDR_TRY(pass_item(p, it, buf));
+        BDR_TRY(pass_item(p, &scan, it, buf));
         BDR_TRY(bdr_sink_run_end(p->sink, BDR_STEAL(it->run), true));
     }
 }
@@ -394,19 +415,10 @@ static struct bdr_err *feed_blocks(struct pass *p, uint64_t first, uint64_t end)
     return NULL;
 }
 
-static uint64_t pass_random(struct pass *p)
-{
-    /* xorshift64* (Vigna 2016): which blocks are sampled need not be secret, only spread. */
-    p->seed ^= p->seed >> 12;
-    p->seed ^= p->seed << 25;
-    p->seed ^= p->seed >> 27;
-    return p->seed * 0x2545F4914F6CDD1Du;
-}
-
 /* Distance to the next sample: geometric, so every unchanged block has the same chance. */
 static uint64_t audit_distance(struct pass *p)
 {
-    double u = ((double)(pass_random(p) >> 11) + 1) / 9007199254740993.0;
+    double u = ((double)(pass_random(&p->seed) >> 11) + 1) / 9007199254740993.0;
 
     if (p->audit_rate >= 1)
         return 0;
@@ -520,6 +532,7 @@ static struct bdr_err *pass_all(struct pass *p, struct pass_result *r)
     p->blocks = bdr_blocks_of(p->size, p->block_bytes);
     BDR_TRY(bdr_os_random(&p->seed, sizeof(p->seed)));
     p->seed |= 1;
+    p->worker_seed = pass_random(&p->seed) | 1;
     p->audit_rate = spec->audit_pct / 100;
     if (p->audit_rate > 0)
         p->audit_rate = BDR_MIN(BDR_MAX(p->audit_rate, (double)PASS_AUDIT_MIN / (double)p->blocks), 1.0);
@@ -552,7 +565,7 @@ static struct bdr_err *pass_all(struct pass *p, struct pass_result *r)
     pthread_mutex_destroy(&p->lock);
     BDR_TRY(err);
     BDR_TRY(bdr_sink_map_finish(p->sink, p->map, &r->root, &r->zero));
-    bad_tidy(&r->bad);
+    pass_bad_tidy(&r->bad);
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include "bdr/backup.h"
 #include "bdr/sink.h"
+#include "scan.h"
 
 #define PASS_RANGES_MAX 65536 /* 1 MiB a disk at most */
 
@@ -17,6 +18,10 @@ struct pass_bad {
     uint64_t unlisted, unlisted_bytes; /* that found no room */
 };
 void pass_bad_free(struct pass_bad *bad);
+/* Joined to the last one when it touches it. */
+void pass_bad_add(struct pass_bad *bad, uint64_t off, uint64_t len);
+/* Sorted, and neighbours as one. */
+void pass_bad_tidy(struct pass_bad *bad);
 struct pass_spec {
     struct bdr_sink *sink;
     struct bdr_source *src;
@@ -24,7 +29,8 @@ struct pass_spec {
     const struct bdr_id *base; /* root of the base map, or NULL */
     enum bdr_map_mode mode;    /* DELTA: changed extents against base */
     bool last;                 /* after the moment: reads may be STALE, the base has what they would give */
-    double audit_pct;
+    double audit_pct; /* of what the tracker, or in a FULL pass the scan cache, says is unchanged */
+    struct scan *scan; /* borrowed; only for FULL; NULL: none */
     unsigned workers;
     struct bdr_backup_meter *meter; /* never NULL */
     const struct bdr_cancel *cancel;

@@ -46,6 +46,8 @@ struct bdr_err *rounds_open(const struct bdr_backup_options *opt, struct bdr_sin
 void rounds_close(struct rounds_disk *d)
 {
     pass_bad_free(&d->r.bad);
+    scan_free(d->scan);
+    d->scan = NULL;
 }
 
 /* Brings the tracker to the last point; *out_known false (and a reason told): it can't tell what changed since. */
@@ -138,9 +140,59 @@ static struct bdr_err *rounds_delta(struct rounds_disk *d, bool *out_ok, char *r
 
 static struct bdr_err *rounds_full(struct rounds_disk *d)
 {
+    struct bdr_err *err;
+
     d->full = true;
     d->spec.mode = BDR_MAP_FULL;
-    return pass_run(&d->spec, &d->r);
+    err = pass_run(&d->spec, &d->r);
+    if (d->spec.scan) {
+        d->audited += d->r.audited;
+        d->misses += d->r.misses;
+    }
+    return err;
+}
+
+/* A scan cache that can't be had is done without. */
+static void rounds_scan_open(struct rounds_disk *d, const struct bdr_backup_options *opt, bool believe)
+{
+    uint32_t block = bdr_sink_block_bytes(d->spec.sink);
+    struct bdr_err *err;
+    char place[600];
+
+    scan_free(d->scan);
+    d->spec.scan = d->scan = NULL;
+    if (!opt->scan_dir)
+        return;
+    bdr_sink_place(d->spec.sink, place, sizeof(place));
+    err = scan_open(&(struct scan_what){.dir = opt->scan_dir, .place = place, .host = opt->host,
+                                        .identity = d->spec.info.identity, .block_bytes = block,
+                                        .blocks = bdr_blocks_of(d->spec.info.size_bytes, block), .believe = believe},
+                    &d->scan);
+    if (err)
+        BDR_LOG(WARN, "backup.scan-cache", F_STR("disk", d->spec.info.identity), F_ERR(err));
+    bdr_err_drop(err, "everything is hashed");
+    d->spec.scan = d->scan;
+}
+
+/* A full pass by the cache; when that is caught lying, another one without. */
+static struct bdr_err *rounds_scan(struct rounds_disk *d, const struct bdr_backup_options *opt, char *reason, size_t n)
+{
+    struct bdr_backup_meter *m = d->spec.meter;
+    uint64_t done = atomic_load(&m->done_bytes), changed = atomic_load(&m->changed_bytes), known = atomic_load(&m->scan_blocks);
+
+    rounds_scan_open(d, opt, opt->pass == BDR_PASS_AUTO && d->spec.base);
+    d->spec.audit_pct = opt->audit_pct < 0 ? ROUNDS_AUDIT_PCT : opt->audit_pct;
+    BDR_TRY(rounds_full(d));
+    if (d->scan && d->r.misses) {
+        rounds_reason(reason, n, "the scan cache of %s was wrong: everything was hashed", d->spec.info.identity);
+        atomic_store(&m->done_bytes, done);
+        atomic_store(&m->changed_bytes, changed);
+        atomic_store(&m->scan_blocks, known);
+        rounds_scan_open(d, opt, false);
+        BDR_TRY(rounds_full(d));
+    }
+    d->spec.scan = NULL; /* later passes are over little; what they change no longer matches by itself */
+    return NULL;
 }
 
 struct bdr_err *rounds_first(struct rounds_disk *d, const struct bdr_backup_options *opt, char *reason, size_t n)
@@ -162,7 +214,7 @@ struct bdr_err *rounds_first(struct rounds_disk *d, const struct bdr_backup_opti
                                bdr_map_levels(bdr_blocks_of(d->spec.info.size_bytes, block))
                        ? &d->base.root
                        : NULL;
-    return rounds_full(d);
+    return rounds_scan(d, opt, reason, n);
 }
 
 struct bdr_err *rounds_again(struct rounds_disk *d, bool last, char *reason, size_t n)

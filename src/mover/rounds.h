@@ -16,6 +16,7 @@ struct rounds_disk {
     struct bdr_point_disk base; /* of the host's last point; borrows from its manifest */
     bool full;                  /* some pass read all of it */
     uint64_t audited, misses;   /* of all passes */
+    struct scan *scan;          /* owned; NULL: none */
 };
 
 /* base: the manifest of the last point, or NULL; must outlive the disk. */

@@ -40,6 +40,15 @@ struct bdr_err *bdr_sink_put(struct bdr_sink *s, struct bdr_sink_run *run, uint6
 {
     return s->ops->put(s, run, block, id, data, len, out_new);
 }
+struct bdr_err *bdr_sink_keep(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
+                              size_t len, bool *out_kept)
+{
+    return s->ops->keep(s, run, block, id, len, out_kept);
+}
+void bdr_sink_place(const struct bdr_sink *s, char *out, size_t out_n)
+{
+    s->ops->place(s, out, out_n);
+}
 struct bdr_err *bdr_sink_get(struct bdr_sink *s, const struct bdr_id *id, void *dst, size_t max, size_t *out_len)
 {
     return s->ops->get(s, id, dst, max, out_len);

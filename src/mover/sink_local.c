@@ -102,6 +102,32 @@ static struct bdr_err *local_put(struct bdr_sink *s, struct bdr_sink_run *run, u
     return bdr_session_put(local_of(s)->session, BDR_BLOCK_DATA, id, data, len, out_new);
 }
 
+static struct bdr_err *local_keep(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
+                                  size_t len, bool *out_kept)
+{
+    struct bdr_session *session = local_of(s)->session;
+    struct bdr_session_stats *st = bdr_session_stats(session);
+    bool has = false;
+
+    (void)run;
+    (void)block;
+    BDR_TRY(bdr_session_has(session, id, &has));
+    if (has) {
+        atomic_fetch_add(&st->blocks_known, 1);
+        atomic_fetch_add(&st->bytes_known, len);
+    }
+    *out_kept = has;
+    return NULL;
+}
+
+static void local_place(const struct bdr_sink *s, char *out, size_t out_n)
+{
+    char id[33];
+
+    bdr_repo_id(local_of(s)->repo, id);
+    snprintf(out, out_n, "%s", id);
+}
+
 static struct bdr_err *local_get(struct bdr_sink *s, const struct bdr_id *id, void *dst, size_t max, size_t *out_len)
 {
     return bdr_session_get(local_of(s)->session, id, dst, max, out_len);
@@ -192,6 +218,8 @@ static const struct bdr_sink_ops local_ops = {
     .base = local_base,
     .id = local_id,
     .put = local_put,
+    .keep = local_keep,
+    .place = local_place,
     .get = local_get,
     .renew = local_renew,
     .flush = local_flush,

@@ -247,6 +247,10 @@ void bdr_repo_close(struct bdr_repo *repo)
     free(repo);
 }
 
+void bdr_repo_id(const struct bdr_repo *repo, char out[33])
+{
+    bdr_hex(repo->id, 16, out);
+}
 const char *bdr_repo_url(const struct bdr_repo *repo)
 {
     return repo->store->url;

@@ -38,6 +38,7 @@ static json_t *sync_result(const struct bdr_backup_result *r)
     result_number(doc, "sent_bytes", r->sent_bytes);
     result_number(doc, "unreadable_bytes", r->unreadable_bytes);
     result_number(doc, "audit_misses", r->audit_misses);
+    result_number(doc, "scan_cache_blocks", r->scan_blocks);
     result_number(doc, "passes", r->moment.passes);
     result_number(doc, "window_ms", r->moment.window_ms);
     result_number(doc, "filesystems", r->moment.filesystems);
@@ -63,6 +64,7 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
     struct bdr_backup_meter meter = {0};
     struct bdr_backup_result r;
     struct bdr_err *err;
+    char scan[512];
 
     BDR_TRY(sync_check(s));
     bdr_worker_job_step(s->job, "connecting to where the points go");
@@ -76,6 +78,7 @@ struct bdr_err *bdr_sync_run(const struct bdr_sync *s, json_t **out_result)
                                          work->store.compress && *work->store.compress ? work->store.compress : NULL,
                                      .pass = work->full ? BDR_PASS_FULL : BDR_PASS_AUTO,
                                      .audit_pct = -1,
+                                     .scan_dir = bdr_worker_path(s->state, "scan", scan),
                                      .moment = s->moment,
                                      .take_over = true,
                                      .meter = &meter,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_api.c - a real console on loopback over TLS: agents that beat, people who look, listeners that wait.
+ * bench_api.c - a real console on loopback over TLS: agents that beat, jobs that run, people who look, listeners that wait.
  *
- * Usage: bench_api FOLDER DB PORT PID [SECONDS [HOSTS [LISTENERS]]]      tests/bench/api starts the console and this
+ * Usage: bench_api FOLDER DB PORT PID [SECONDS [HOSTS [LISTENERS [JOBS]]]]      tests/bench/api starts the console and this
  *
  * Fills the console's database (hosts protected by a policy, each with an agent that has a certificate of its own),
- * opens one kept connection an agent with that certificate, and then: each agent beats every 30 s, 20 pages a second
- * are loaded, LISTENERS hold event streams. Calls are due at fixed times; latency counts from when a call was due. One
+ * opens one kept connection an agent with that certificate, and then: each agent beats every 30 s, the first JOBS hold a
+ * running sync, on a connection of its own, and tell its progress every 5 s, 20 pages a second are loaded, LISTENERS hold
+ * event streams. Calls are due at fixed times; latency counts from when a call was due. One
  * line of JSON: latencies, memory and processor time of the console.
  */
 #include "auth/login.h"
@@ -14,7 +15,8 @@
 #include "bdr/clock.h"
 #include "bdr/http_client.h"
 #include "bdr/pool.h"
-#include "db/statements.h"
+#include "bench_link.h"
+#include "jobs/jobs.h"
 #include <curl/curl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,18 +25,22 @@
 
 #define BEAT_THREADS 16
 #define PAGE_THREADS 4
+#define JOB_THREADS  4
 #define PER_ADDRESS  800 /* connections from one address: the console takes a thousand */
+#define JOBS_ADDRESS 100 /* of 127.0.1.x, the first one that jobs have */
 #define SAMPLES      200000
 
 struct agent {
     char *cert; /* owned, PEM */
-    CURL *curl; /* owned */
+    struct link *beat, *job; /* owned */
+    int64_t machine, job_id, fence;
 };
-enum call { CALL_BEAT, CALL_PAGE, CALLS };
+enum call { CALL_BEAT, CALL_JOB, CALL_PAGE, CALLS };
 struct bench {
     const char *folder, *port;
     long pid;
-    int64_t seconds, hosts, listeners;
+    int64_t seconds, hosts, listeners, jobs;
+    struct link_site site;
     struct agent *agents;
     char *key; /* PEM; one for all: what costs is the handshake */
     char token[64], ca[300], base[64];
@@ -52,9 +58,9 @@ struct fill {
     const char *csr;
 };
 
-static void agent_address(int64_t i, char out[24])
+static void agent_address(int64_t i, int first, char out[24])
 {
-    snprintf(out, 24, "127.0.1.%d", (int)(i / PER_ADDRESS) + 1);
+    snprintf(out, 24, "127.0.1.%d", (int)(i / PER_ADDRESS) + first);
 }
 
 static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, int64_t policy, int64_t repository)
@@ -66,7 +72,7 @@ static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, 
 
     snprintf(uuid, sizeof(uuid), "%032llx", (unsigned long long)i + 1);
     snprintf(name, sizeof(name), "web-%05lld", (long long)i);
-    agent_address(i, address);
+    agent_address(i, 1, address);
     BDR_TRY(bdr_ca_issue_machine(f->ca, f->csr, strlen(f->csr),
                                  &(struct bdr_machine_spec){.machine = uuid, .role = "agent"}, &f->b->agents[i].cert,
                                  &info));
@@ -78,6 +84,7 @@ static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, 
     }
     BDR_TRY(bdr_q_machine_add(tx, &(struct bdr_in_machine_add){uuid, "agent", name, address, "Debian 12", "0.1.0", now},
                               &machine));
+    f->b->agents[i].machine = machine;
     BDR_TRY(bdr_q_machine_beat(tx, machine, now, ""));
     BDR_TRY(bdr_q_certificate_add(
         tx, &(struct bdr_in_certificate_add){info.serial, machine, {print, 32}, now, info.not_after_ms}));
@@ -85,6 +92,20 @@ static struct bdr_err *fill_agent(struct bdr_tx *tx, struct fill *f, int64_t i, 
                                 &host));
     BDR_TRY(bdr_q_host_protect(
         tx, &(struct bdr_in_host_protect){host, BDR_SOME(policy), BDR_SOME(repository), BDR_SOME(due)}, &n));
+    if (i < f->b->jobs)
+        BDR_TRY(bdr_q_job_add(tx,
+                              &(struct bdr_in_job_add){.kind = "sync",
+                                                       .writes = true,
+                                                       .host_id = BDR_SOME(host),
+                                                       .machine_id = BDR_SOME(machine),
+                                                       .repository_id = BDR_SOME(repository),
+                                                       .params = "",
+                                                       .origin = "bench",
+                                                       .disks = 1,
+                                                       .due_ms = now - 60000,
+                                                       .max_tries = 5,
+                                                       .now_ms = now},
+                              &n));
     /* as if it had run before: runs are spread over the hour */
     return bdr_q_host_scheduled(tx, host, due - 3600000, BDR_SOME(due), &n);
 }
@@ -143,7 +164,17 @@ static struct bdr_err *site(struct bench *b, const char *where)
     if (!n)
         BDR_FAIL(BDR_IO, 0, "reading %s", path);
     BDR_TRY(bdr_db_open(&(struct bdr_db_options){.where = where, .wait_ms = 60000}, &db));
-    return bdr_db_run(db, BDR_TX_LOCK, fill, &(struct fill){b, ca, csr});
+    BDR_TRY(bdr_db_run(db, BDR_TX_LOCK, fill, &(struct fill){b, ca, csr}));
+    for (int64_t i = 0; i < b->jobs; i++) {
+        BDR_AUTO(mem) struct bdr_row_job *job = NULL;
+
+        BDR_TRY(bdr_job_claim(db, b->agents[i].machine, bdr_clock_wall_ms(), 600000, &job));
+        if (!job)
+            BDR_FAIL(BDR_INTERNAL, 0, "no job for agent %lld", (long long)i);
+        b->agents[i].job_id = job->id;
+        b->agents[i].fence = job->fence;
+    }
+    return NULL;
 }
 
 /* ---- calls ---- */
@@ -169,36 +200,37 @@ static struct bdr_err *curl_new(const struct bench *b, CURL **out)
     return NULL;
 }
 
-static struct bdr_err *beat(struct bench *b, int64_t i)
+static struct bdr_err *tell(struct bench *b, struct link **link, int64_t i, int address, const char *path, const char *json)
 {
-    struct agent *a = &b->agents[i];
-    char url[128], address[24];
-    long status = 0;
-    CURLcode rc;
+    char from[24];
+    int status = 0;
 
-    if (!a->curl) {
-        struct curl_blob cert = {a->cert, strlen(a->cert), CURL_BLOB_NOCOPY},
-                         key = {b->key, strlen(b->key), CURL_BLOB_NOCOPY};
-        struct curl_slist *type = curl_slist_append(NULL, "Content-Type: application/json");
-
-        BDR_TRY(curl_new(b, &a->curl));
-        agent_address(i, address);
-        snprintf(url, sizeof(url), "%s/v1/machine/beat", b->base);
-        curl_easy_setopt(a->curl, CURLOPT_URL, url);
-        curl_easy_setopt(a->curl, CURLOPT_INTERFACE, address);
-        curl_easy_setopt(a->curl, CURLOPT_SSLCERT_BLOB, &cert);
-        curl_easy_setopt(a->curl, CURLOPT_SSLKEY_BLOB, &key);
-        curl_easy_setopt(a->curl, CURLOPT_POSTFIELDS,
-                         "{\"version\":\"0.1.0\",\"os\":\"Debian 12\",\"jobs\":0,\"disks\":0}");
-        curl_easy_setopt(a->curl, CURLOPT_HTTPHEADER, type); /* lives as long as the process */
-    }
-    rc = curl_easy_perform(a->curl);
-    if (rc)
-        BDR_FAIL(BDR_NET, 0, "agent %lld: %s", (long long)i, curl_easy_strerror(rc));
-    curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status);
+    agent_address(i, address, from);
+    if (!*link)
+        BDR_TRY(link_open(&b->site, from, b->agents[i].cert, link));
+    BDR_TRY_FOR(link_post(*link, path, json, &status), "agent %lld", (long long)i);
     if (status != 200)
         atomic_fetch_add(&b->wrong, 1);
     return NULL;
+}
+
+static struct bdr_err *beat(struct bench *b, int64_t i)
+{
+    return tell(b, &b->agents[i].beat, i, 1, "/v1/machine/beat",
+                "{\"version\":\"0.1.0\",\"os\":\"Debian 12\",\"jobs\":0,\"disks\":0}");
+}
+
+/* Progress of the job of agent i, for the n-th time. */
+static struct bdr_err *job_beat(struct bench *b, int64_t i, int64_t n)
+{
+    const struct agent *a = &b->agents[i];
+    char path[64], json[160];
+
+    snprintf(path, sizeof(path), "/v1/machine/jobs/%lld/beat", (long long)a->job_id);
+    snprintf(json, sizeof(json),
+             "{\"fence\":%lld,\"pass\":1,\"done_bytes\":%lld,\"total_bytes\":1099511627776,\"stored_bytes\":%lld}",
+             (long long)a->fence, (long long)n << 20, (long long)n << 18);
+    return tell(b, &b->agents[i].job, i, JOBS_ADDRESS, path, json);
 }
 
 static struct bdr_err *page(struct bench *b, CURL *curl, int64_t i)
@@ -242,41 +274,55 @@ static struct bdr_err *connect_main(void *ctx, unsigned index)
 
     for (int64_t i = index; i < b->hosts; i += BEAT_THREADS)
         BDR_TRY(beat(b, i));
+    for (int64_t i = index; i < b->jobs; i += BEAT_THREADS)
+        BDR_TRY(job_beat(b, i, 0));
     return NULL;
+}
+
+/* Calls n of `kind`, a thread's share of them, each when it is due. */
+static struct bdr_err *load_calls(struct bench *b, enum call kind, unsigned index, unsigned threads, double rate, CURL *curl)
+{
+    for (int64_t n = index;; n += threads) {
+        uint64_t due = b->start_ns + (uint64_t)((double)n / rate * 1e9);
+
+        if (due >= b->start_ns + (uint64_t)b->seconds * 1000000000u)
+            return NULL;
+        sleep_until(due);
+        switch (kind) {
+        case CALL_BEAT:
+            BDR_TRY(beat(b, n % b->hosts));
+            break;
+        case CALL_JOB:
+            BDR_TRY(job_beat(b, n % b->jobs, n));
+            break;
+        default:
+            BDR_TRY(page(b, curl, n));
+        }
+        took(b, kind, due);
+    }
 }
 
 static struct bdr_err *load_main(void *ctx, unsigned index)
 {
     struct bench *b = ctx;
-    bool beats = index < BEAT_THREADS;
-    double rate = beats ? (double)b->hosts / 30 : 20;
-    int64_t step = beats ? BEAT_THREADS : PAGE_THREADS;
-    char auth[100];
     struct curl_slist *header = NULL;
+    struct bdr_err *err;
     CURL *curl = NULL;
+    char auth[100];
 
-    if (!beats) {
-        BDR_TRY(curl_new(b, &curl));
-        snprintf(auth, sizeof(auth), "Authorization: Bearer %s", b->token);
-        header = curl_slist_append(NULL, auth);
-        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, header);
-    }
-    for (int64_t i = beats ? index : index - BEAT_THREADS;; i += step) {
-        uint64_t due = b->start_ns + (uint64_t)((double)i / rate * 1e9);
-
-        if (due >= b->start_ns + (uint64_t)b->seconds * 1000000000u)
-            break;
-        sleep_until(due);
-        if (beats)
-            BDR_TRY(beat(b, i % b->hosts));
-        else
-            BDR_TRY(page(b, curl, i));
-        took(b, beats ? CALL_BEAT : CALL_PAGE, due);
-    }
-    if (curl)
-        curl_easy_cleanup(curl);
+    if (index < BEAT_THREADS)
+        return load_calls(b, CALL_BEAT, index, BEAT_THREADS, (double)b->hosts / 30, NULL);
+    index -= BEAT_THREADS;
+    if (index < JOB_THREADS)
+        return b->jobs ? load_calls(b, CALL_JOB, index, JOB_THREADS, (double)b->jobs / 5, NULL) : NULL;
+    BDR_TRY(curl_new(b, &curl));
+    snprintf(auth, sizeof(auth), "Authorization: Bearer %s", b->token);
+    header = curl_slist_append(NULL, auth);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, header);
+    err = load_calls(b, CALL_PAGE, index - JOB_THREADS, PAGE_THREADS, 20, curl);
+    curl_easy_cleanup(curl);
     curl_slist_free_all(header);
-    return NULL;
+    return err;
 }
 
 static bool on_event(void *ctx, const char *event, const char *id, const char *data)
@@ -345,13 +391,13 @@ static int by_size(const void *a, const void *b)
 
 static void report(const struct bench *b, double connect_s, double cpu, double rss_before)
 {
-    static const char *const names[] = {"beat", "page"};
+    static const char *const names[] = {"beat", "job", "page"};
     double busy = -1;
 
     getloadavg(&busy, 1);
-    printf("{\"bench\":\"console-api\",\"hosts\":%lld,\"connections\":%lld,\"listeners\":%lld,\"seconds\":%lld,"
+    printf("{\"bench\":\"console-api\",\"hosts\":%lld,\"connections\":%lld,\"jobs\":%lld,\"listeners\":%lld,\"seconds\":%lld,"
            "\"connect_seconds\":%.1f,",
-           (long long)b->hosts, (long long)b->hosts, (long long)b->listeners, (long long)b->seconds, connect_s);
+           (long long)b->hosts, (long long)(b->hosts + b->jobs), (long long)b->jobs, (long long)b->listeners, (long long)b->seconds, connect_s);
     for (int c = 0; c < CALLS; c++) {
         size_t n = BDR_MIN(atomic_load(&b->n[c]), (size_t)SAMPLES);
 
@@ -372,15 +418,16 @@ static void report(const struct bench *b, double connect_s, double cpu, double r
 static struct bdr_err *run(struct bench *b, int argc, char **argv)
 {
     struct bdr_pool *pool = NULL, *listeners = NULL;
-    int64_t *const numbers[] = {&b->seconds, &b->hosts, &b->listeners};
+    int64_t *const numbers[] = {&b->seconds, &b->hosts, &b->listeners, &b->jobs};
     double rss = proc_number(b->pid, "status", "VmRSS:"), connect_s, cpu;
     struct bdr_cancel cancel = {0};
     uint64_t v = 0, t;
 
-    for (int i = 5; i < argc && i < 8; i++) {
+    for (int i = 5; i < argc && i < 9; i++) {
         BDR_TRY(bdr_u64_parse(argv[i], 100000, &v));
         *numbers[i - 5] = (int64_t)v;
     }
+    b->jobs = BDR_MIN(b->jobs, b->hosts);
     b->agents = calloc((size_t)b->hosts, sizeof(*b->agents));
     BDR_NOMEM_IF_NULL(b->agents);
     for (int c = 0; c < CALLS; c++) {
@@ -388,6 +435,9 @@ static struct bdr_err *run(struct bench *b, int argc, char **argv)
         BDR_NOMEM_IF_NULL(b->us[c]);
     }
     BDR_TRY_FOR(site(b, argv[2]), "filling the database");
+    b->site = (struct link_site){.address = "127.0.0.1", .port = (uint16_t)strtoul(b->port, NULL, 10), .ca_file = b->ca,
+                                 .key = b->key};
+    BDR_TRY(link_site_open(&b->site));
     t = bdr_clock_mono_ms();
     BDR_TRY(bdr_pool_start("connect", BEAT_THREADS, connect_main, b, &cancel, &pool));
     BDR_TRY_FOR(bdr_pool_join(pool), "connecting");
@@ -395,22 +445,27 @@ static struct bdr_err *run(struct bench *b, int argc, char **argv)
     BDR_TRY(bdr_pool_start("listen", (unsigned)b->listeners, listen_main, b, &b->stop, &listeners));
     cpu = cpu_seconds(b->pid);
     b->start_ns = bdr_clock_mono_ns();
-    BDR_TRY(bdr_pool_start("load", BEAT_THREADS + PAGE_THREADS, load_main, b, &cancel, &pool));
+    BDR_TRY(bdr_pool_start("load", BEAT_THREADS + JOB_THREADS + PAGE_THREADS, load_main, b, &cancel, &pool));
     BDR_TRY(bdr_pool_join(pool));
     cpu = cpu_seconds(b->pid) - cpu;
     report(b, connect_s, cpu, rss);
     bdr_cancel_set(&b->stop);
+    for (int64_t i = 0; i < b->hosts; i++) {
+        link_close(b->agents[i].beat);
+        link_close(b->agents[i].job);
+    }
+    link_site_close(&b->site);
     return bdr_pool_join(listeners);
 }
 
 int main(int argc, char **argv)
 {
-    static struct bench b = {.seconds = 60, .hosts = 10000, .listeners = 50};
+    static struct bench b = {.seconds = 60, .hosts = 10000, .listeners = 50, .jobs = 500};
     BDR_AUTO(err) struct bdr_err *err = NULL;
     char text[512];
 
     if (argc < 5) {
-        fprintf(stderr, "usage: bench_api FOLDER DB PORT PID [SECONDS [HOSTS [LISTENERS]]]\n");
+        fprintf(stderr, "usage: bench_api FOLDER DB PORT PID [SECONDS [HOSTS [LISTENERS [JOBS]]]]\n");
         return 2;
     }
     b.folder = argv[1];

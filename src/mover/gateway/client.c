@@ -388,6 +388,13 @@ static void client_stats(struct bdr_sink *s, struct bdr_sink_stats *out)
     out->sent_bytes = atomic_load(&g->sent_bytes);
 }
 
+static void client_place(const struct bdr_sink *s, char *out, size_t out_n)
+{
+    const struct gwc *g = gwc_of(s);
+
+    snprintf(out, out_n, "%s#%llu", g->config.url, (unsigned long long)g->config.host);
+}
+
 static const struct bdr_sink_ops client_ops = {
     .knows_host = true,
     .free = client_free,
@@ -398,6 +405,8 @@ static const struct bdr_sink_ops client_ops = {
     .base = client_base,
     .id = client_id,
     .put = gwc_put,
+    .keep = gwc_keep,
+    .place = client_place,
     .get = client_get,
     .renew = client_renew,
     .flush = client_flush,

@@ -120,6 +120,8 @@ void gwc_coder_give(struct gwc *g, struct gwc_coder *c);
 /* upload.c */
 struct bdr_err *gwc_put(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
                         const void *data, size_t len, bool *out_new);
+struct bdr_err *gwc_keep(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
+                         size_t len, bool *out_kept);
 void gwc_lane(struct gwc *g);
 void gwc_seal(struct gwc *g);                       /* under the lock */
 bool gwc_taken(const struct gwc *g, uint64_t seq);  /* under the lock: all batches up to seq */

@@ -183,6 +183,18 @@ struct bdr_err *gwc_put(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t b
     return NULL;
 }
 
+struct bdr_err *gwc_keep(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
+                         size_t len, bool *out_kept)
+{
+    const struct gwc_run *r = (const struct gwc_run *)run;
+    size_t at = (size_t)(block - r->first);
+
+    *out_kept = r->there[at] && !memcmp(&r->base[at], id, sizeof(*id));
+    if (*out_kept)
+        atomic_fetch_add(&gwc_of(s)->bytes_known, len);
+    return NULL;
+}
+
 /* ---- asking and sending ---- */
 
 struct bdr_err *gwc_ask(struct gwc *g, const struct bdr_cancel *cancel, const struct bdr_id *ids, size_t n,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 unsigned engine_workers;
+const char *engine_scan_dir;
 
 void engine_ok(struct bdr_err *err)
 {
@@ -173,7 +174,8 @@ struct bdr_err *engine_try_backup(struct bdr_repo *repo, const char *image, cons
     disk.src = src;
     return bdr_backup_run(repo, &disk, 1,
                           &(struct bdr_backup_options){
-                              .host = host, .host_id = "test", .audit_pct = -1, .workers = engine_workers},
+                              .host = host, .host_id = "test", .audit_pct = -1, .workers = engine_workers,
+                              .scan_dir = engine_scan_dir},
                           out);
 }
 

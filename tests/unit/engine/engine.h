@@ -39,6 +39,8 @@ struct bdr_err *engine_try_backup(struct bdr_repo *repo, const char *image, cons
                                   struct bdr_backup_result *out);
 /* Of every backup from now on; 0: as many as usual. With 1 the packs are filled one after the other: their number is known. */
 extern unsigned engine_workers;
+/* Folder of scan caches of every backup from now on; NULL: none. */
+extern const char *engine_scan_dir;
 struct bdr_backup_result engine_backup(struct bdr_repo *repo, const char *image, const char *host, const char *changed);
 /* Compares disk 0 of a point with an image, byte for byte. */
 void engine_same(struct bdr_repo *repo, const char *point, const char *image);

@@ -49,6 +49,7 @@ static int backup_child(void *raw)
     r = engine_backup(repo, j->image, j->image, NULL);
     r = engine_backup(repo, j->image, j->image, NULL); /* compares with the first one's map */
     assert_int_equal(r.new_bytes, 0);
+    assert_int_equal(r.scan_blocks + r.audited_blocks, j->written); /* the scan cache is within the bound, too */
     engine_ok(bdr_disk_open(repo, r.point_id, 0, NULL, &disk));
     for (uint64_t i = 0; i < j->written; i++) {
         engine_ok(bdr_disk_read(disk, j->size / j->written * i / 4096 * 4096, buf, sizeof(buf)));
@@ -94,6 +95,7 @@ static void test_backup__sparse_64_tib__memory_is_bounded(void **state)
     if (ftruncate(fd, (off_t)large.size)) /* tmpfs takes it, ext4 ends at 16 TiB */
         large.size = 15 * TIB;
     close(fd);
+    engine_scan_dir = engine_path(e, "cache");
     sparse_image(&small);
     sparse_image(&large);
     engine_init(e, false, "zstd", 65536);

@@ -37,6 +37,7 @@ struct bdr_backup_meter {
     atomic_uint_fast64_t audited_blocks, audit_misses;
     atomic_uint_fast64_t pass;             /* over what changed meanwhile: done_bytes begins anew with each */
     atomic_uint_fast64_t healed_bytes;     /* unchanged blocks that the repository had lost and stored again */
+    atomic_uint_fast64_t scan_blocks;      /* found unchanged by the scan cache, not hashed */
 };
 
 struct bdr_backup_options {
@@ -47,7 +48,8 @@ struct bdr_backup_options {
     const char *compress;      /* NULL: the repository's */
     const char *const *tags;   /* "key=value", NULL-terminated; NULL: none */
     enum bdr_backup_pass pass;
-    double audit_pct;          /* of the blocks the tracker calls unchanged; default when negative: 0.1, at least 16 blocks */
+    double audit_pct;          /* of the blocks the tracker or the scan cache calls unchanged; default when negative: 0.1, at least 16 blocks */
+    const char *scan_dir;      /* folder of scan caches (docs/formats/scan-cache.md); NULL: none is used */
     const char *base_point;    /* id: the sources' changes are against this point; NULL: the host's last one */
     const json_t *inherit;     /* a manifest whose time, host_id, consistency, boot mode, tags, disks' names and unreadable
                                   lists the new point takes over (borrowed): a copy. It says "origin". NULL: none */
@@ -68,6 +70,7 @@ struct bdr_backup_result {
     uint64_t unreadable_bytes, unreadable_ranges;
     uint64_t audited_blocks, audit_misses;
     uint64_t healed_bytes;
+    uint64_t scan_blocks; /* not hashed, because the scan cache knew them */
     uint64_t sent_bytes; /* to a gateway, over the network */
     double seconds;
 };

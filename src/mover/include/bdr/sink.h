@@ -48,6 +48,11 @@ bdr_ret bdr_sink_id(struct bdr_sink *s, const void *data, size_t len, struct bdr
  */
 bdr_ret bdr_sink_put(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
                      const void *data, size_t len, bool *out_new);
+/* The base's block at `block`, of len bytes, goes on being referred to. *out_kept false: it was lost and must be put. */
+bdr_ret bdr_sink_keep(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id, size_t len,
+                      bool *out_kept);
+/* Names the repository (and, at a gateway, the host), the same every time; for caches. */
+void bdr_sink_place(const struct bdr_sink *s, char *out, size_t out_n);
 /* Reads a block of the base. */
 bdr_ret bdr_sink_get(struct bdr_sink *s, const struct bdr_id *id, void *dst, size_t max, size_t *out_len);
 /* Call it now and then. FENCED when somebody newer has taken over. */
@@ -91,6 +96,9 @@ struct bdr_sink_ops {
     struct bdr_err *(*id)(struct bdr_sink *s, const void *data, size_t len, struct bdr_id *out);
     struct bdr_err *(*put)(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
                            const void *data, size_t len, bool *out_new);
+    struct bdr_err *(*keep)(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
+                            size_t len, bool *out_kept);
+    void (*place)(const struct bdr_sink *s, char *out, size_t out_n);
     struct bdr_err *(*get)(struct bdr_sink *s, const struct bdr_id *id, void *dst, size_t max, size_t *out_len);
     struct bdr_err *(*renew)(struct bdr_sink *s);
     struct bdr_err *(*flush)(struct bdr_sink *s);

@@ -37,6 +37,8 @@ struct bdr_repo_options {
 bdr_ret bdr_repo_open(const char *url, const struct bdr_repo_options *opt, struct bdr_repo **out);
 void bdr_repo_close(struct bdr_repo *repo);
 const char *bdr_repo_url(const struct bdr_repo *repo);
+/* The repository's id in hex. */
+void bdr_repo_id(const struct bdr_repo *repo, char out[33]);
 uint32_t bdr_repo_block_bytes(const struct bdr_repo *repo);
 
 /* The key of block ids; *out_keyed false (and nothing else) when they are plain SHA-256. A secret: who has it can test
