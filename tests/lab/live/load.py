@@ -115,7 +115,7 @@ def direct(folder):
 def trim(folder):
     while True:
         subprocess.run(["fstrim", folder], stderr=subprocess.DEVNULL)
-        time.sleep(2)
+        time.sleep(random.uniform(2, 14))  # ext4 and btrfs trim while frozen too; a point can't be compared then
 
 
 def hard(folder, flags, mib, size=96):
