@@ -15,7 +15,7 @@ struct backup_args {
     struct bdr_list tags, sources;
     uint64_t limit_bytes, script_ms, every_ms, host_number, fence, bandwidth_bps;
     double audit_pct;
-    uint32_t workers, freeze_ms, count;
+    uint32_t workers, freeze_ms, count, cpu_pct;
     bool full, take_over, no_freeze, throttle, keep_swap, no_track, idle, no_scan_cache;
 };
 

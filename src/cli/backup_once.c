@@ -85,6 +85,8 @@ static struct bdr_err *once_open(const struct backup_args *a, const char *locati
     BDR_TRY(bdr_source_wrap_retry(src, &policy, cancel));
     if (a->limit_bytes)
         BDR_TRY(bdr_source_wrap_rate(src, a->limit_bytes, 0, cancel));
+    if (a->cpu_pct)
+        BDR_TRY(bdr_source_wrap_share(src, cancel));
     o->disk[o->n - 1].src = *src;
     return NULL;
 }

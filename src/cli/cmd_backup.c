@@ -2,10 +2,13 @@
 /* cmd_backup.c - bdr backup. */
 #include "backup_args.h"
 #include "bdr/clock.h"
+#include "bdr/cpulimit.h"
+#include "bdr/log.h"
 #include "bdr/priority.h"
 #include "cmds.h"
 #include "engine.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* "3.1" out of 10 and 3.2; "-" when there is nothing to divide. */
@@ -105,6 +108,23 @@ static struct bdr_err *backup_incomplete(const struct bdr_backup_result *r)
     return NULL;
 }
 
+/* Until the program ends: main's exit takes the group's limit back. */
+static void backup_share_end(void)
+{
+    bdr_os_cpu_limit(0);
+}
+
+static void backup_share(uint32_t pct)
+{
+    enum bdr_cpu_way way;
+
+    if (!pct)
+        return;
+    way = bdr_os_cpu_limit(pct);
+    atexit(backup_share_end);
+    BDR_LOG(INFO, "backup.cpu-limit", F_U64("percent", pct), F_STR("by", way == BDR_CPU_GROUP ? "control group" : "pauses"));
+}
+
 static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
 {
     const struct backup_args *a = raw;
@@ -118,6 +138,7 @@ static struct bdr_err *backup_run(void *raw, struct bdr_cli *cli)
     BDR_TRY(bdr_cli_host(a->host, host));
     if (a->idle)
         bdr_os_idle();
+    backup_share(a->cpu_pct);
     if (a->every_ms)
         return backup_every(a, cli, host);
     BDR_TRY(backup_place_open(a, cli, &place));
@@ -178,6 +199,9 @@ static const struct bdr_opt backup_opts[] = {
     {.name = "count", BDR_U32(struct backup_args, count), .cli_only = true, .help = "With --every: end after so many points. 0: never.", .def = "0"},
     {.name = "idle", BDR_FLAG(struct backup_args, idle),
      .help = "Leave processor and disks to others whenever they want them (nice 19, idle I/O class)."},
+    {.name = "cpu-percent", BDR_U32(struct backup_args, cpu_pct), .def = "0", .max = BDR_CPU_LIMIT_MAX_PCT, .metavar = "N",
+     .help = "Take at most so much processor time, in percent of one processor; not while file systems stand still. By the "
+             "kernel where we are alone in a control group, else by pauses; the log says which. 0: no limit."},
     {.name = "boot-mode", BDR_CHOICE(struct backup_args, boot_mode, "bios|uefi"),
      .help = "How the machine boots; recovery uses it."},
     {.name = "take-over", BDR_FLAG(struct backup_args, take_over), .cli_only = true,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bdr/priority.h"
+#include "bdr/cpulimit.h"
 #include <malloc.h>
 #include <stdbool.h>
 #include <sys/resource.h>
@@ -31,12 +32,14 @@ void bdr_os_idle(void)
 
 void bdr_os_hurry(void)
 {
+    bdr_os_cpu_lift();
     if (priority_idle)
         priority_set(0, PRIORITY_CLASS(PRIORITY_BEST_EFFORT, 0));
 }
 
 void bdr_os_idle_again(void)
 {
+    bdr_os_cpu_again();
     if (priority_idle)
         bdr_os_idle();
 }

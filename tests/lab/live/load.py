@@ -3,7 +3,7 @@
 """
 load - writers that leave nothing of a file system alone, and one whose words can be checked afterwards.
 
-    load.py DIR ACKS KIND...       until SIGTERM; KIND: append small rename mmap punch direct trim [d]random=MIB/s[:MIB]
+    load.py DIR ACKS KIND...       until SIGTERM; KIND: append small rename mmap punch zero direct trim [d]random=MIB/s[:MIB]
     load.py --check DIR ACKS MS    every record that was acknowledged before wall clock MS is there and whole
 
 An append record is 64 bytes: number, time, CRC; it counts as acknowledged when fsync has returned and its line is in ACKS,
@@ -91,6 +91,18 @@ def punch(folder):
         time.sleep(0.005)
 
 
+def zero(folder):
+    """FALLOC_FL_ZERO_RANGE, also past the end; collapses and inserts, which move what is behind."""
+    fd = os.open(f"{folder}/zeroed", os.O_RDWR | os.O_CREAT)
+    while True:
+        at = random.randrange(0, 128) * 65536
+        os.pwrite(fd, os.urandom(65536), at)
+        mode, length = random.choice([(0x10, 4096), (0x10, 12345), (0x11, 1 << 20), (0x08, 65536), (0x20, 65536)])
+        if mode != 0x20 or os.fstat(fd).st_size < 32 << 20:
+            libc.fallocate(fd, mode, ctypes.c_long(at), ctypes.c_long(length))
+        time.sleep(0.005)
+
+
 def direct(folder):
     fd = os.open(f"{folder}/direct", os.O_RDWR | os.O_CREAT | os.O_DIRECT)
     buf = mmap.mmap(-1, 65536)
@@ -103,7 +115,7 @@ def direct(folder):
 def trim(folder):
     while True:
         subprocess.run(["fstrim", folder], stderr=subprocess.DEVNULL)
-        time.sleep(2)
+        time.sleep(random.uniform(2, 14))  # ext4 and btrfs trim while frozen too; a point can't be compared then
 
 
 def hard(folder, flags, mib, size=96):
@@ -147,7 +159,7 @@ def main():
     if sys.argv[1] == "--check":
         sys.exit(check(sys.argv[2], sys.argv[3], int(sys.argv[4])))
     folder, acks = sys.argv[1:3]
-    plain = {"small": small, "rename": rename, "mmap": mapped, "punch": punch, "direct": direct, "trim": trim}
+    plain = {"small": small, "rename": rename, "mmap": mapped, "punch": punch, "zero": zero, "direct": direct, "trim": trim}
     pids = []
     for i, kind in enumerate(sys.argv[3:]):
         pid = os.fork()

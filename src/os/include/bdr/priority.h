@@ -5,8 +5,8 @@
 
 /* Processor and disks only when nobody else wants them. What can't be set stays as it is. */
 void bdr_os_idle(void);
-/* While file systems stand still everybody waits for us: as usual again; bdr_os_idle_again goes back if we were idle
- * before. */
+/* While file systems stand still everybody waits for us: as usual again, and without cpulimit.h's limit;
+ * bdr_os_idle_again goes back to what was before. */
 void bdr_os_hurry(void);
 void bdr_os_idle_again(void);
 /* Memory that was freed goes back to the system, not to a heap kept for each thread. For programs that promise to stay

@@ -153,6 +153,8 @@ struct bdr_retry_policy {
 };
 bdr_ret bdr_source_wrap_retry(struct bdr_source **src, const struct bdr_retry_policy *policy,
                               const struct bdr_cancel *cancel);
+/* Before each read: bdr_os_cpu_pause. */
+bdr_ret bdr_source_wrap_share(struct bdr_source **src, const struct bdr_cancel *cancel);
 /* Token bucket; 0 is no limit. */
 bdr_ret bdr_source_wrap_rate(struct bdr_source **src, uint64_t bytes_per_s, uint64_t reads_per_s,
                              const struct bdr_cancel *cancel);
