@@ -193,6 +193,25 @@ static struct bdr_err *console_repositories(void *ctx, const struct bdr_cancel *
     return NULL;
 }
 
+static struct bdr_err *console_removing(void *ctx, uint64_t repository, const char *ref, const char *retention,
+                                        const struct bdr_cancel *cancel, bool *out_may)
+{
+    const struct bdr_removing_in in = {.ref = ref, .retention = *retention ? retention : NULL};
+    struct bdr_removing_out answer = {0};
+    BDR_AUTO(arena) struct bdr_arena *arena = NULL;
+    struct gw_console *c = ctx;
+    char path[80];
+
+    snprintf(path, sizeof(path), "/v1/gateway/repositories/%" PRIu64 "/removing", repository);
+    BDR_TRY(bdr_arena_new(&arena));
+    BDR_TRY(bdr_http_json(c->http,
+                          &(struct bdr_http_json){.method = "POST", .path = path, .in_shape = &bdr_removing_in_shape,
+                                                  .out_shape = &bdr_removing_out_shape, .in = &in, .cancel = cancel},
+                          arena, &answer));
+    *out_may = answer.may;
+    return NULL;
+}
+
 /* ---- revocation ---- */
 
 static bool console_is_revoked(void *ctx, const char *machine, const char *serial)
@@ -621,5 +640,5 @@ struct bdr_err *gw_console_open(const struct gw_console_config *config, struct g
 struct gw_authority gw_console_authority(struct gw_console *c)
 {
     return (struct gw_authority){.authorise = console_authorise, .repository = console_repository,
-                                 .repositories = console_repositories, .revoked = console_is_revoked, .ctx = c};
+                                 .repositories = console_repositories, .removing = console_removing, .revoked = console_is_revoked, .ctx = c};
 }
