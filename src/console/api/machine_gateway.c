@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AUTHORISED_S   60     /* asks again after: how long a lease that is over may still write, at most */
+#define AUTHORISED_S   10     /* asks again after: how long a lease that is over may still write when its end was not heard of */
 #define LIST_MARGIN_MS 300000 /* points made shortly before a whole list was taken may not be on it */
 #define POINTS_BYTES   (4u << 20)
 
