@@ -2,7 +2,9 @@
 #include "allinone.h"
 #include "api/api.h"
 #include "bdr/bytes.h"
+#include "bdr/ca.h"
 #include "bdr/child.h"
+#include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "rules/machine.h"
@@ -12,12 +14,14 @@
 
 #define ALL_TOKEN_MS   600000
 #define ALL_AGAIN_MS   2000
+#define ALL_EXPIRED_LOOKS 60u /* one that can't be helped is not started again and again */
 
 struct bdr_all {
     struct bdr_console *c;
     struct bdr_all_config config;
     char state[512], url[300], listen[32], print[104], console[64];
     struct bdr_child *gateway; /* owned; NULL: it ended */
+    unsigned ticks;            /* looks since its certificate ended */
 };
 
 /* ---- enrolment ---- */
@@ -57,6 +61,99 @@ static struct bdr_err *enrol(struct bdr_all *all)
     explicit_bzero(text, sizeof(text));
     explicit_bzero(&t, sizeof(t));
     return err;
+}
+
+/* ---- its certificate, when nobody was there to renew it ---- */
+
+struct recertify {
+    struct bdr_all *all;
+    struct bdr_cert_info was, now;
+    char *pem; /* owned; leaf and what it takes */
+    char *csr; /* owned */
+    bool done;
+};
+
+/* Only for the machine that had this very certificate from us, and whose access nobody ended. */
+static struct bdr_err *recertify_do(struct bdr_tx *tx, void *ctx)
+{
+    struct recertify *r = ctx;
+    BDR_AUTO(mem) struct bdr_row_certificate *cert = NULL;
+    BDR_AUTO(mem) struct bdr_row_machine *m = NULL;
+    struct bdr_machine_spec spec = {.role = "gateway", .server = r->all->config.name};
+    uint8_t print[32], was[32];
+    int64_t locked;
+    bool found = false;
+
+    r->done = false;
+    free(BDR_STEAL(r->pem));
+    BDR_TRY(bdr_q_machine_by_uuid(tx, r->was.machine, &m));
+    if (m)
+        BDR_TRY(bdr_q_machine_lock(tx, m->id, &locked, &found));
+    BDR_TRY(bdr_q_certificate_by_serial(tx, r->was.serial, &cert));
+    BDR_ASSERT(bdr_unhex(r->was.fingerprint, was, sizeof(was)));
+    if (!m || m->revoked_ms || strcmp(m->kind, "gateway") != 0 || !cert || cert->machine_id != m->id ||
+        cert->revoked_ms || cert->sha256.len != sizeof(was) || memcmp(cert->sha256.data, was, sizeof(was)) != 0)
+        return NULL;
+    spec.machine = m->uuid;
+    BDR_TRY(bdr_ca_issue_machine(r->all->c->ca, r->csr, strlen(r->csr), &spec, &r->pem, &r->now));
+    BDR_ASSERT(bdr_unhex(r->now.fingerprint, print, sizeof(print)));
+    BDR_TRY(bdr_q_certificate_add(tx, &(struct bdr_in_certificate_add){
+                                          r->now.serial, m->id, {print, sizeof(print)}, api_now(), r->now.not_after_ms}));
+    r->done = true;
+    return NULL;
+}
+
+/* One file with both, as the gateway keeps it: no crash leaves a key without its certificate. */
+static struct bdr_err *identity_save(const struct bdr_all *all, const struct bdr_key *key, const char *certificate)
+{
+    BDR_AUTO(mem) char *pem = NULL;
+    char fresh[600], path[600];
+    struct bdr_err *err;
+    size_t len = 0, n = strlen(certificate);
+
+    snprintf(fresh, sizeof(fresh), "%s/identity.new", all->state);
+    snprintf(path, sizeof(path), "%s/identity.pem", all->state);
+    BDR_TRY(bdr_key_save(key, fresh));
+    err = bdr_os_read_file(fresh, BDR_CERT_BYTES_MAX, &pem, &len);
+    unlink(fresh);
+    BDR_TRY(err);
+    pem = realloc(pem, len + n + 1);
+    BDR_NOMEM_IF_NULL(pem);
+    memmove(pem + n, pem, len);
+    memcpy(pem, certificate, n);
+    err = bdr_os_replace_file(path, pem, len + n, 0600, false);
+    explicit_bzero(pem, len + n);
+    return err;
+}
+
+/*
+ * A machine that was off for longer than its gateway's certificate is good can't renew it, for it can't say who it is any
+ * more. We hold both ends here, and need nobody to paste a command.
+ */
+static struct bdr_err *recertify(struct bdr_all *all)
+{
+    BDR_AUTO(key) struct bdr_key *key = NULL;
+    struct recertify r = {.all = all};
+    struct bdr_err *err;
+    char path[600], until[24];
+
+    snprintf(path, sizeof(path), "%s/identity.pem", all->state);
+    BDR_TRY(bdr_cert_parse_file(path, &r.was));
+    if (r.was.not_after_ms > api_now())
+        return NULL;
+    BDR_TRY(bdr_key_new(&key));
+    BDR_TRY(bdr_key_csr(key, r.was.machine, &r.csr));
+    err = bdr_db_run(all->c->db, BDR_TX_LOCK, recertify_do, &r);
+    if (!err && r.done)
+        err = identity_save(all, key, r.pem);
+    free(r.csr);
+    free(r.pem);
+    BDR_TRY(err);
+    if (r.done)
+        BDR_LOG(WARN, "allinone.gateway-recertified", F_STR("until", bdr_clock_text(r.now.not_after_ms, until)));
+    else
+        BDR_LOG(ERROR, "allinone.gateway-not-ours", F_STR("machine", r.was.machine));
+    return NULL;
 }
 
 /* ---- a repository and a policy to begin with ---- */
@@ -135,7 +232,23 @@ static struct bdr_err *gateway_start(struct bdr_all *all)
 {
     const char *const argv[] = {all->config.program, "serve", "--state", all->state, "--listen", all->listen, NULL};
 
+    BDR_TRY_FOR(recertify(all), "the certificate of this machine's own gateway");
     return bdr_child_start(&(struct bdr_child_spec){.argv = argv, .with_us = true}, &all->gateway);
+}
+
+/* It slept through its certificate's end: a new start takes a new one. */
+static bool gateway_expired(const struct bdr_all *all)
+{
+    struct bdr_cert_info info;
+    struct bdr_err *err;
+    char path[600];
+    bool expired;
+
+    snprintf(path, sizeof(path), "%s/identity.pem", all->state);
+    err = bdr_cert_parse_file(path, &info);
+    expired = !err && info.not_after_ms <= api_now();
+    bdr_err_drop(err, "the gateway says what is wrong with it");
+    return expired;
 }
 
 struct bdr_err *bdr_all_look(struct bdr_all *all, uint64_t ms)
@@ -147,6 +260,11 @@ struct bdr_err *bdr_all_look(struct bdr_all *all, uint64_t ms)
         BDR_TRY(bdr_child_poll(all->gateway, ms, all->config.cancel, &ended));
     else
         BDR_TRY(bdr_cancel_sleep(all->config.cancel, BDR_MIN(ms, (uint64_t)ALL_AGAIN_MS)));
+    if (!ended && gateway_expired(all) && all->ticks++ % ALL_EXPIRED_LOOKS == 0) {
+        BDR_LOG(WARN, "allinone.gateway-expired", F_STR("state", all->state));
+        bdr_child_stop(BDR_STEAL(all->gateway), 0);
+        return NULL;
+    }
     if (!ended)
         return NULL;
     if (all->gateway) {

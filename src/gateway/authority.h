@@ -42,6 +42,10 @@ struct gw_authority {
     struct bdr_err *(*repository)(void *ctx, uint64_t id, const struct bdr_cancel *cancel, struct gw_repo_spec *out);
     /* All of them: for lists that are told and for upkeep. Caller frees. */
     struct bdr_err *(*repositories)(void *ctx, const struct bdr_cancel *cancel, uint64_t **out, size_t *out_n);
+    /* Is that point to be removed now, by the rule `retention` ("": it was named)? From then on nobody can hold it. NULL: all
+     * may that a job says. */
+    struct bdr_err *(*removing)(void *ctx, uint64_t repository, const char *ref, const char *retention,
+                                const struct bdr_cancel *cancel, bool *out_may);
     /* Never blocks. */
     bool (*revoked)(void *ctx, const char *machine, const char *serial);
     void *ctx;

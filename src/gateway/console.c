@@ -53,6 +53,20 @@ struct gw_console {
     bool lists_known, telling;
 };
 
+/* ---- members of JSON that came ---- */
+
+static const char *member_text(const json_t *m, const char *name)
+{
+    return json_string_value(json_object_get(m, name));
+}
+
+static uint64_t member_u64(const json_t *m, const char *name)
+{
+    json_int_t v = json_integer_value(json_object_get(m, name));
+
+    return v > 0 ? (uint64_t)v : 0;
+}
+
 /* ---- leaves ---- */
 
 static bool leave_kept(struct gw_console *c, const struct gw_question *q, struct gw_leave *out)
@@ -92,6 +106,15 @@ static void leave_forget(struct gw_console *c, const char *machine)
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < CONSOLE_LEAVES; i++)
         if (!strcmp(c->leaves[i].machine, machine))
+            c->leaves[i] = (struct leave_row){0};
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void leave_over(struct gw_console *c, uint64_t host, uint64_t fence)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < CONSOLE_LEAVES; i++)
+        if (c->leaves[i].host == host && c->leaves[i].fence <= fence)
             c->leaves[i] = (struct leave_row){0};
     pthread_mutex_unlock(&c->lock);
 }
@@ -199,6 +222,25 @@ static struct bdr_err *console_repositories(void *ctx, const struct bdr_cancel *
     return NULL;
 }
 
+static struct bdr_err *console_removing(void *ctx, uint64_t repository, const char *ref, const char *retention,
+                                        const struct bdr_cancel *cancel, bool *out_may)
+{
+    const struct bdr_removing_in in = {.ref = ref, .retention = *retention ? retention : NULL};
+    struct bdr_removing_out answer = {0};
+    BDR_AUTO(arena) struct bdr_arena *arena = NULL;
+    struct gw_console *c = ctx;
+    char path[80];
+
+    snprintf(path, sizeof(path), "/v1/gateway/repositories/%" PRIu64 "/removing", repository);
+    BDR_TRY(bdr_arena_new(&arena));
+    BDR_TRY(bdr_http_json(c->http,
+                          &(struct bdr_http_json){.method = "POST", .path = path, .in_shape = &bdr_removing_in_shape,
+                                                  .out_shape = &bdr_removing_out_shape, .in = &in, .cancel = cancel},
+                          arena, &answer));
+    *out_may = answer.may;
+    return NULL;
+}
+
 /* ---- revocation ---- */
 
 static bool console_is_revoked(void *ctx, const char *machine, const char *serial)
@@ -238,10 +280,14 @@ void gw_console_heard(struct gw_console *c, const char *event, const char *data)
         pthread_cond_broadcast(&c->changed);
         pthread_mutex_unlock(&c->lock);
     }
-    if (!event || strcmp(event, "revoked") != 0 || !data)
+    if (!event || !data || (strcmp(event, "revoked") != 0 && strcmp(event, "ended") != 0))
         return;
     err = bdr_json_read(data, strlen(data), &o);
-    if (!err && json_is_string(json_object_get(o, "machine")))
+    if (!err && !strcmp(event, "ended")) {
+        leave_over(c, member_u64(o, "host"), member_u64(o, "fence"));
+        if (c->gw)
+            gw_sessions_over(c->gw, member_u64(o, "host"), member_u64(o, "fence"));
+    } else if (!err && json_is_string(json_object_get(o, "machine")))
         gw_console_revoked(c, json_string_value(json_object_get(o, "machine")));
     bdr_err_drop(err, "leaves run out by themselves");
 }
@@ -266,18 +312,6 @@ static void console_listen(struct gw_console *c)
 }
 
 /* ---- telling of points ---- */
-
-static const char *member_text(const json_t *m, const char *name)
-{
-    return json_string_value(json_object_get(m, name));
-}
-
-static uint64_t member_u64(const json_t *m, const char *name)
-{
-    json_int_t v = json_integer_value(json_object_get(m, name));
-
-    return v > 0 ? (uint64_t)v : 0;
-}
 
 /* Texts are the manifest's. */
 static struct bdr_point_told told_of(const json_t *m)
@@ -627,5 +661,5 @@ struct bdr_err *gw_console_open(const struct gw_console_config *config, struct g
 struct gw_authority gw_console_authority(struct gw_console *c)
 {
     return (struct gw_authority){.authorise = console_authorise, .repository = console_repository,
-                                 .repositories = console_repositories, .revoked = console_is_revoked, .ctx = c};
+                                 .repositories = console_repositories, .removing = console_removing, .revoked = console_is_revoked, .ctx = c};
 }

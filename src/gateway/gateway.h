@@ -42,6 +42,8 @@ uint16_t gw_port(const struct gw *gw);
 bdr_ret gw_reload(struct gw *gw);
 /* Breaks the connections of a machine and ends its sessions; NULL: of all that the authority calls revoked. */
 void gw_cut(struct gw *gw, const char *machine);
+/* The job that wrote this host under this fence (or an older one) has ended: its session is none any more. */
+void gw_sessions_over(struct gw *gw, uint64_t host, uint64_t fence);
 /* What was uploaded is made durable; then all is closed. NULL is fine. */
 void gw_stop(struct gw *gw);
 

@@ -10,6 +10,7 @@
 #include "bdr/osfile.h"
 #include "bdr/point.h"
 #include "bdr/recover.h"
+#include "gw_i.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,12 +127,28 @@ struct pruning {
     struct bdr_repo *repo;
     const json_t *params;
     json_t *removed; /* references */
+    struct gw_possess *owners;
+    uint64_t *hosts; /* owned; of owners */
+    size_t n_hosts;
 };
 
-static struct bdr_err *prune_remove(struct pruning *p, const char *ref)
+/* The params are of when the job was handed out. What people held since, and rules that changed since, count. */
+static struct bdr_err *prune_may(struct pruning *p, const char *ref, const char *retention, bool *out)
+{
+    const struct gw_authority *a = p->gw->config.authority;
+
+    *out = true;
+    if (!a->removing)
+        return NULL;
+    return a->removing(a->ctx, p->job->work->store.repository, ref, retention, p->job->cancel, out);
+}
+
+/* `retention`: the rule that does not keep it; "": it was named. */
+static struct bdr_err *prune_remove(struct pruning *p, const char *ref, const char *retention)
 {
     struct bdr_point_info info;
     struct bdr_err *err;
+    bool may = false;
 
     if (list_has(json_object_get(p->params, "keep"), ref))
         return NULL;
@@ -142,8 +159,14 @@ static struct bdr_err *prune_remove(struct pruning *p, const char *ref)
     }
     BDR_TRY(bdr_cancel_check(p->job->cancel));
     err = bdr_repo_find(p->repo, ref, NULL, &info);
-    if (!err)
+    if (!err) {
+        BDR_TRY_FOR(prune_may(p, ref, retention, &may), "asking the console about point %s", ref);
+        if (!may) {
+            BDR_LOG(INFO, "gateway.point-kept", F_STR("point", ref));
+            return NULL;
+        }
         err = bdr_point_remove(p->repo, ref);
+    }
     if (err && err->code == BDR_NOTFOUND) {
         bdr_err_drop(err, "it is gone already");
         return NULL;
@@ -162,7 +185,7 @@ static struct bdr_err *prune_named(struct pruning *p, const json_t *refs)
 
         if (!ref || !bdr_unhex(ref, raw, sizeof(raw))) /* a beginning would do for a person, not for a job */
             BDR_FAIL(BDR_INVAL, 0, "points to remove are named by 32 hex digits");
-        BDR_TRY(prune_remove(p, ref));
+        BDR_TRY(prune_remove(p, ref, ""));
     }
     return NULL;
 }
@@ -210,7 +233,7 @@ static struct bdr_err *prune_rule(struct pruning *p, const char *retention, cons
     bdr_keep_decide(&keep, all, m, bdr_clock_wall_ms(), rows);
     for (size_t i = 0; i < m; i++)
         if (!rows[i].keep)
-            BDR_TRY(prune_remove(p, rows[i].point.id));
+            BDR_TRY(prune_remove(p, rows[i].point.id, retention));
     return NULL;
 }
 
@@ -234,15 +257,33 @@ static struct bdr_err *prune_points(struct pruning *p)
     return NULL;
 }
 
+static struct bdr_err *prune_wanted(void *ctx, const struct bdr_id *id, bool *out)
+{
+    const struct pruning *p = ctx;
+
+    return gw_possess_uploaded(p->owners, p->hosts, p->n_hosts, id, out);
+}
+
 static struct bdr_err *prune_free(struct pruning *p, struct bdr_prune_result *r)
 {
     struct bdr_gc_meter meter = {0};
+    struct gw_repo *repo = NULL;
     struct bdr_err *err;
 
+    BDR_TRY(gw_repo_get(p->gw, p->job->work->store.repository, &repo));
+    p->owners = repo->owners;
+    BDR_TRY(gw_possess_hosts(p->owners, &p->hosts, &p->n_hosts));
     job_step(p->job, "freeing space");
     p->job->gc = &meter;
     job_sample(p->job, true);
-    err = bdr_prune(p->repo, &(struct bdr_prune_options){.max_unused_pct = -1, .meter = &meter, .cancel = p->job->cancel}, r);
+    err = bdr_prune(p->repo,
+                    &(struct bdr_prune_options){.max_unused_pct = -1,
+                                                .meter = &meter,
+                                                .cancel = p->job->cancel,
+                                                .wanted = prune_wanted,
+                                                .wanted_ctx = p,
+                                                .wanted_ms = p->gw->limits.keep_ms},
+                    r);
     job_sample(p->job, false);
     gw_job_look(p->job);
     p->job->gc = NULL;
@@ -275,6 +316,7 @@ struct bdr_err *gw_job_prune(struct gw *gw, struct gw_job *job, json_t **out_res
 
     BDR_NOMEM_IF_NULL(removed);
     err = prune_go(&p, out_result);
+    free(p.hosts);
     if (err && json_array_size(removed)) /* those are gone, whatever came after */
         *out_result = json_pack("{s:O}", "removed", removed);
     return err;

@@ -208,6 +208,33 @@ struct bdr_err *gw_possess_look(struct gw_possess *p, uint64_t host, struct gw_o
     return NULL;
 }
 
+struct bdr_err *gw_possess_uploaded(struct gw_possess *p, const uint64_t *hosts, size_t n, const struct bdr_id *id,
+                                    bool *out)
+{
+    uint64_t now = (uint64_t)bdr_clock_wall_ms();
+    uint8_t key[POSSESS_KEY];
+    bool found = false;
+    TXN txn = NULL;
+
+    LMDB(mdb_txn_begin(p->env, NULL, MDB_RDONLY, &txn));
+    for (size_t i = 0; i < n && !found; i++) {
+        MDB_val k = {sizeof(key), key}, v;
+        uint64_t time;
+        uint32_t raw_len;
+        int rc;
+
+        key_make(hosts[i], id, key);
+        rc = mdb_get(txn, p->blocks, &k, &v);
+        if (rc == MDB_NOTFOUND)
+            continue;
+        LMDB(rc);
+        value_read(&v, &time, &raw_len);
+        found = !(time & POSSESS_POINTED) && time + p->keep_ms >= now;
+    }
+    *out = found;
+    return NULL;
+}
+
 struct bdr_err *gw_possess_add(struct gw_possess *p, uint64_t host, const struct gw_owned *blocks, size_t n, bool pointed,
                                int64_t now_ms)
 {

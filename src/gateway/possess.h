@@ -21,6 +21,8 @@ struct gw_owned {
 };
 /* Fills in raw_len. */
 bdr_ret gw_possess_look(struct gw_possess *p, uint64_t host, struct gw_owned *blocks, size_t n);
+/* Did one of these hosts upload that block a while ago (less than keep_ms), for a point that is not there yet? */
+bdr_ret gw_possess_uploaded(struct gw_possess *p, const uint64_t *hosts, size_t n, const struct bdr_id *id, bool *out);
 /* The host has uploaded these, or (`pointed`) a visible point of it refers to them. */
 bdr_ret gw_possess_add(struct gw_possess *p, uint64_t host, const struct gw_owned *blocks, size_t n, bool pointed,
                        int64_t now_ms);

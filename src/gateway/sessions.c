@@ -334,6 +334,28 @@ void gw_sessions_end(struct gw *gw, const char *machine)
     }
 }
 
+struct pick_over {
+    uint64_t host, fence;
+};
+static bool pick_over(const struct gw_session *s, const void *arg)
+{
+    const struct pick_over *over = arg;
+
+    return s->host == over->host && s->fence <= over->fence;
+}
+
+void gw_sessions_over(struct gw *gw, uint64_t host, uint64_t fence)
+{
+    const struct pick_over over = {host, fence};
+    struct gw_session *s;
+
+    while ((s = session_find(gw, pick_over, &over)) != NULL) {
+        BDR_LOG(INFO, "gateway.session-over", F_STR("host", s->label), F_U64("fence", s->fence));
+        gw_session_end(s);
+        gw_session_unref(s);
+    }
+}
+
 /* Tells the repository that the session lives, unless it is busy anyway. */
 static void session_renew(struct gw_session *s)
 {

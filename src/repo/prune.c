@@ -135,14 +135,14 @@ static struct bdr_err *prune_oldest(struct prune *p)
 
 /* A dead pack may be what an open session has just stored. Condemning it would be right, too, but would make that
  * session store the same blocks twice. */
-static struct bdr_err *prune_is_young(struct prune *p, const struct bdr_index_pack *pack, bool *out)
+static struct bdr_err *prune_is_young(struct prune *p, const struct bdr_index_pack *pack, int64_t since_ms, bool *out)
 {
     struct bdr_store_stat st;
     char key[BDR_PACK_KEY_CHARS];
     struct bdr_err *err;
 
     *out = false;
-    if (p->oldest_ms == INT64_MAX)
+    if (since_ms == INT64_MAX)
         return NULL;
     bdr_pack_key(pack->info.name, key);
     err = bdr_store_stat(p->r->store, key, &st);
@@ -151,7 +151,32 @@ static struct bdr_err *prune_is_young(struct prune *p, const struct bdr_index_pa
         return NULL;
     }
     BDR_TRY(err);
-    *out = st.modified_ms >= p->oldest_ms - PRUNE_CLOCK_SLACK_MS;
+    *out = st.modified_ms >= since_ms - PRUNE_CLOCK_SLACK_MS;
+    return NULL;
+}
+
+/* Holds the pack what an upload that broke off has brought? Its next try counts on it. */
+static struct bdr_err *prune_is_wanted(struct prune *p, const struct bdr_index_pack *pack, bool *out)
+{
+    BDR_AUTO(mem) struct bdr_pack_row *rows = NULL;
+    struct bdr_pack_info info;
+    struct bdr_err *err;
+
+    *out = false;
+    if (!p->opt->wanted)
+        return NULL;
+    BDR_TRY(prune_is_young(p, pack, bdr_clock_wall_ms() - (int64_t)p->opt->wanted_ms, out));
+    if (!*out)
+        return NULL;
+    *out = false;
+    err = bdr_pack_read_table(&p->r->env, pack->info.name, &info, &rows);
+    if (err && (err->code == BDR_NOTFOUND || err->code == BDR_CORRUPT)) {
+        bdr_err_drop(err, "nobody can count on it");
+        return NULL;
+    }
+    BDR_TRY(err);
+    for (uint32_t i = 0; i < info.rows && !*out; i++)
+        BDR_TRY(p->opt->wanted(p->opt->wanted_ctx, &rows[i].id, out));
     return NULL;
 }
 
@@ -182,17 +207,18 @@ static struct bdr_err *prune_decide(struct prune *p)
             continue;
         }
         if (!live) {
-            BDR_TRY(prune_is_young(p, pack, &young));
+            BDR_TRY(prune_is_young(p, pack, p->oldest_ms, &young));
+            if (!young)
+                BDR_TRY(prune_is_wanted(p, pack, &young));
             p->fate[i] = young ? FATE_KEEP : FATE_DEAD;
         } else if ((double)(body - live) * 100 > pct * (double)body ||
                    (pack->info.size_bytes < p->r->pack_bytes / 2 && small[pack->info.cls] >= PRUNE_SMALL_MIN)) {
-            p->fate[i] = FATE_REWRITE;
+            BDR_TRY(prune_is_wanted(p, pack, &young));
+            p->fate[i] = young ? FATE_KEEP : FATE_REWRITE;
         }
     }
     return NULL;
 }
-
-/* ---- rewriting ---- */
 
 /* ---- condemning and deleting ---- */
 

@@ -195,7 +195,7 @@ static const struct bdr_route rows[] = {
      .flags = BDR_R_MACHINE | BDR_R_STREAM_OUT,
      .out_type = "text/event-stream",
      .run = events,
-     .help = "Hints to hurry: work, job, settings, revoked.",
+     .help = "Hints to hurry: work, job, settings, revoked, ended.",
      .help_zh = "事件流"},
 };
 const struct bdr_route_table api_machine_beat_table = BDR_ROUTES("machine", rows);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AUTHORISED_S   60     /* asks again after: how long a lease that is over may still write, at most */
+#define AUTHORISED_S   10     /* asks again after: how long a lease that is over may still write when its end was not heard of */
 #define LIST_MARGIN_MS 300000 /* points made shortly before a whole list was taken may not be on it */
 #define POINTS_BYTES   (4u << 20)
 
@@ -207,6 +207,68 @@ static struct bdr_err *state(struct bdr_req *req, const void *body, void *answer
     return NULL;
 }
 
+/* ---- removing ---- */
+
+struct removing {
+    struct bdr_req *req;
+    const struct bdr_removing_in *in;
+    bool may;
+    int64_t point;
+};
+
+/* Is this still the rule of the point's host? */
+static struct bdr_err *rule_holds(struct bdr_tx *tx, int64_t host_id, const char *retention, bool *out)
+{
+    BDR_AUTO(mem) struct bdr_row_policy *policy = NULL;
+    BDR_AUTO(mem) struct bdr_row_host *host = NULL;
+
+    *out = false;
+    BDR_TRY(bdr_q_host_get(tx, host_id, &host));
+    if (host && host->policy_id.set)
+        BDR_TRY(bdr_q_policy_get(tx, host->policy_id.v, &policy));
+    *out = policy && !strcmp(policy->retention, retention);
+    return NULL;
+}
+
+/*
+ * A hold and this are two changes of one row: whichever comes first wins. A point that the gateway then can't remove is
+ * on its next whole list, and there again.
+ */
+static struct bdr_err *removing_do(struct bdr_tx *tx, void *ctx)
+{
+    struct removing *r = ctx;
+    BDR_AUTO(mem) struct bdr_row_point_by_ref *point = NULL;
+    struct bdr_row_repository *row = NULL;
+    int64_t changed;
+
+    r->point = 0;
+    BDR_TRY(own_repository(tx, r->req, &row));
+    BDR_TRY(bdr_q_point_by_ref(tx, row->id, r->in->ref, &point));
+    r->may = !point || !point->held;
+    if (point && r->may && r->in->retention)
+        BDR_TRY(rule_holds(tx, point->host_id, r->in->retention, &r->may));
+    if (!point || !r->may || !strcmp(point->state, "removed"))
+        return NULL;
+    BDR_TRY(bdr_q_point_removing(tx, point->id, &changed));
+    r->may = changed > 0;
+    r->point = point->id;
+    return NULL;
+}
+
+static struct bdr_err *removing(struct bdr_req *req, const void *body, void *answer)
+{
+    struct removing r = {.req = req, .in = body};
+    char event[64];
+
+    BDR_TRY(api_run(req, BDR_TX_LOCK, removing_do, &r));
+    ((struct bdr_removing_out *)answer)->may = r.may;
+    if (!r.point)
+        return NULL;
+    snprintf(event, sizeof(event), "{\"id\":%lld,\"what\":\"changed\"}", (long long)r.point);
+    bdr_hub_tell(api_console(req)->hub, "point", event);
+    return NULL;
+}
+
 /* ---- points ---- */
 
 struct points {
@@ -339,6 +401,16 @@ static const struct bdr_route rows[] = {
      .run = state,
      .help = "Space and health.",
      .help_zh = "上报存储库状态"},
+    {.method = BDR_POST,
+     .path = "/v1/gateway/repositories/{id:u64}/removing",
+     .perm = "machine:self",
+     .flags = BDR_R_MACHINE,
+     .roles = "gateway",
+     .in = &bdr_removing_in_shape,
+     .out = &bdr_removing_out_shape,
+     .run = removing,
+     .help = "May a prune remove that point now? From then on nobody can hold it.",
+     .help_zh = "确认删除恢复点"},
     {.method = BDR_POST,
      .path = "/v1/gateway/repositories/{id:u64}/points",
      .perm = "machine:self",

@@ -96,7 +96,7 @@ struct end {
     int64_t now_ms;
     enum bdr_job_state state;
     bool again; /* it had been told before */
-    int64_t host_id;
+    int64_t host_id, gateway_id; /* 0: none */
 };
 
 static enum bdr_job_event event_of(int how)
@@ -107,6 +107,26 @@ static enum bdr_job_event event_of(int how)
                                                 [BDR_HOW_STOPPED] = BDR_JOB_ON_STOPPED};
 
     return events[how];
+}
+
+/* The gateway that lets this job's worker write, 0 when there is none. */
+static struct bdr_err *end_gateway(struct bdr_tx *tx, const struct bdr_row_job *job, int64_t *out)
+{
+    BDR_AUTO(mem) struct bdr_row_repository *repository = NULL;
+    BDR_AUTO(mem) struct bdr_row_host *host = NULL;
+    struct bdr_opt_i64 where = job->repository_id;
+
+    *out = 0;
+    if (!job->writes || !job->host_id.set)
+        return NULL;
+    BDR_TRY(bdr_q_host_get(tx, job->host_id.v, &host));
+    if (!where.set && host)
+        where = host->repository_id;
+    if (where.set)
+        BDR_TRY(bdr_q_repository_get(tx, where.v, &repository));
+    if (repository && repository->gateway_id.set)
+        *out = repository->gateway_id.v;
+    return NULL;
 }
 
 static struct bdr_err *end_kind(struct bdr_tx *tx, const struct end *e, const struct bdr_row_job *job)
@@ -135,6 +155,7 @@ static struct bdr_err *end_do(struct bdr_tx *tx, void *ctx)
     }
     BDR_TRY(err);
     e->host_id = job->host_id.set ? job->host_id.v : 0;
+    BDR_TRY(end_gateway(tx, job, &e->gateway_id));
     if (!progress.done_bytes && !progress.total_bytes && !progress.stored_bytes)
         progress = (struct bdr_job_progress){job->pass, job->done_bytes, job->total_bytes, job->stored_bytes};
     progress.pass = job->pass;
@@ -167,7 +188,7 @@ static struct bdr_err *job_end(struct bdr_req *req, const void *body, void *answ
 {
     struct end e = {.req = req, .in = body, .job = bdr_req_param_u64(req, "id"), .now_ms = api_now()};
     struct bdr_job_end_out *out = answer;
-    char event[64];
+    char event[96];
 
     BDR_TRY(result_text(req, e.in->result, &e.result));
     BDR_TRY(api_run(req, BDR_TX_LOCK, end_do, &e));
@@ -175,6 +196,11 @@ static struct bdr_err *job_end(struct bdr_req *req, const void *body, void *answ
     if (e.again)
         return NULL;
     tell_job(req, "job", e.job, out->state);
+    if (e.gateway_id) { /* its session ends now, not when the gateway asks again */
+        snprintf(event, sizeof(event), "{\"host\":%lld,\"fence\":%llu}", (long long)e.host_id,
+                 (unsigned long long)e.in->fence);
+        bdr_hub_tell_machine(api_console(req)->hub, e.gateway_id, "ended", event);
+    }
     if (e.host_id) {
         snprintf(event, sizeof(event), "{\"id\":%lld,\"what\":\"changed\"}", (long long)e.host_id);
         bdr_hub_tell(api_console(req)->hub, "host", event);

@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 #include "rules/label.h"
 #include "rules/platform.h"
+#include "watch/watch.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -71,10 +72,16 @@ static void json_free(void *p)
     json_decref(p);
 }
 
-/* Bytes of ours: what a form checked when it came in. */
-static struct bdr_err *params_of(struct compose *c, bool *out_full)
+/* Bytes of ours: what a form checked when it came in. A prune of the schedule is told what holds and rules are now. */
+static struct bdr_err *params_of(struct bdr_tx *tx, struct compose *c, bool *out_full)
 {
+    BDR_AUTO(mem) char *fresh = NULL;
     const char *text = c->job->params;
+
+    if (!strcmp(c->job->kind, "prune") && !strcmp(c->job->origin, "policy") && c->job->repository_id.set) {
+        BDR_TRY(bdr_watch_prune_params(tx, c->job->repository_id.v, &fresh));
+        text = fresh ? fresh : "{\"rules\":[],\"keep\":[]}";
+    }
 
     if (!*text)
         return NULL;
@@ -293,8 +300,12 @@ static struct bdr_err *compose(struct bdr_tx *tx, void *ctx)
                                     .checkpoint = machine_text(j->checkpoint),
                                     .origin = machine_text(j->origin),
                                     .lease_s = BDR_JOB_LEASE_MS / 1000};
+<<<<<<< HEAD
     BDR_TRY(params_of(c, &c->out->full));
     BDR_TRY(share_of(tx, c));
+=======
+    BDR_TRY(params_of(tx, c, &c->out->full));
+>>>>>>> rel
     BDR_TRY(host_of(tx, c, &host));
     if (!repository.set && host)
         repository = host->repository_id;

@@ -111,7 +111,7 @@ struct bdr_err *bdr_who_session(struct bdr_db *db, const char *cookie, const str
     *out = who;
     if (who.role == BDR_ROLE_NONE || from->now_ms - seen_ms < SEEN_EVERY_MS)
         return NULL;
-    return bdr_db_run(db, BDR_TX_BEAT, who_touch, &(struct who_touch){.hash = key, .from = from});
+    return bdr_db_spare(db, who_touch, &(struct who_touch){.hash = key, .from = from});
 }
 
 struct bdr_err *bdr_who_token(struct bdr_db *db, const char *token, const struct bdr_login_from *from,
@@ -131,7 +131,7 @@ struct bdr_err *bdr_who_token(struct bdr_db *db, const char *token, const struct
     *out = who;
     if (who.role == BDR_ROLE_NONE || from->now_ms - used_ms < SEEN_EVERY_MS)
         return NULL;
-    return bdr_db_run(db, BDR_TX_BEAT, who_touch, &(struct who_touch){.token_id = who.token_id, .from = from});
+    return bdr_db_spare(db, who_touch, &(struct who_touch){.token_id = who.token_id, .from = from});
 }
 
 bool bdr_who_may(const struct bdr_who *who, enum bdr_role role, const char *area, const char *verb)

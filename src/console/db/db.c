@@ -12,6 +12,10 @@
 #define DB_WAIT_MS         10000
 /* First pause before a transaction runs again; doubled up to the second, and shaken so that two don't meet for ever. */
 #define DB_PAUSE_MS     2
+/* Changes that may wait for a database that somebody else has locked. Each holds a thread of the server: the others go on
+ * reading. */
+#define DB_WRITERS  4
+#define DB_STUCK_MS 1000 /* nothing was written for so long: more do not wait */
 #define DB_PAUSE_MAX_MS 200
 
 struct db_conn {
@@ -25,6 +29,8 @@ struct bdr_db {
     char *where;
     pthread_mutex_t lock; /* guards conns[].taken and handles of those not taken */
     pthread_cond_t freed;
+    size_t writing;    /* in bdr_db_run, waiting or not; under lock */
+    uint64_t moved_ms; /* when one of them last ended well, or the first came; under lock */
     size_t n; /* with one_writer conns[0] writes and the others read */
     struct db_conn conns[DB_CONNECTIONS_MAX + 1];
 };
@@ -211,8 +217,42 @@ static struct bdr_err *db_once(struct bdr_db *db, enum bdr_tx_kind kind,
     return err;
 }
 
-struct bdr_err *bdr_db_run(struct bdr_db *db, enum bdr_tx_kind kind,
-                           struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx)
+/* One more that writes. Waits while others do and get on; BUSY when `alone` and there are others, or none gets on. */
+static struct bdr_err *db_enter(struct bdr_db *db, bool alone)
+{
+    const size_t most = alone ? 1 : DB_WRITERS;
+    uint64_t now = bdr_clock_mono_ms();
+    const uint64_t end = now + db->options.wait_ms;
+    bool room;
+
+    pthread_mutex_lock(&db->lock);
+    while (!alone && db->writing >= most && now < end && now - db->moved_ms < DB_STUCK_MS &&
+           !bdr_cancelled(db->options.cancel)) {
+        bdr_cond_wait_slice(&db->freed, &db->lock);
+        now = bdr_clock_mono_ms();
+    }
+    room = db->writing < most;
+    if (room && !db->writing++)
+        db->moved_ms = now;
+    pthread_mutex_unlock(&db->lock);
+    if (room)
+        return NULL;
+    BDR_TRY(bdr_cancel_check(db->options.cancel));
+    BDR_FAIL(BDR_BUSY, 0, "the database is locked, and %u changes wait for it already", DB_WRITERS);
+}
+
+static void db_leave(struct bdr_db *db, bool moved)
+{
+    pthread_mutex_lock(&db->lock);
+    db->writing--;
+    if (moved)
+        db->moved_ms = bdr_clock_mono_ms();
+    pthread_cond_broadcast(&db->freed);
+    pthread_mutex_unlock(&db->lock);
+}
+
+static struct bdr_err *db_run(struct bdr_db *db, enum bdr_tx_kind kind,
+                              struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx)
 {
     uint64_t end = bdr_clock_mono_ms() + db->options.wait_ms, pause = DB_PAUSE_MS;
 
@@ -228,6 +268,37 @@ struct bdr_err *bdr_db_run(struct bdr_db *db, enum bdr_tx_kind kind,
         BDR_TRY(bdr_cancel_sleep(db->options.cancel, pause / 2 + pause * shake / 256));
         pause = BDR_MIN(pause * 2, DB_PAUSE_MAX_MS);
     }
+}
+
+static struct bdr_err *db_run_counted(struct bdr_db *db, enum bdr_tx_kind kind,
+                                      struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx, bool alone)
+{
+    struct bdr_err *err;
+
+    BDR_TRY(db_enter(db, alone));
+    err = db_run(db, kind, fn, ctx);
+    db_leave(db, !err || err->code != BDR_BUSY);
+    return err;
+}
+
+struct bdr_err *bdr_db_run(struct bdr_db *db, enum bdr_tx_kind kind,
+                           struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx)
+{
+    if (kind == BDR_TX_READ || !db->drv->one_writer)
+        return db_run(db, kind, fn, ctx);
+    return db_run_counted(db, kind, fn, ctx, false);
+}
+
+struct bdr_err *bdr_db_spare(struct bdr_db *db, struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx)
+{
+    struct bdr_err *err = db->drv->one_writer ? db_run_counted(db, BDR_TX_BEAT, fn, ctx, true)
+                                              : db_run(db, BDR_TX_BEAT, fn, ctx);
+
+    if (err && err->code == BDR_BUSY) {
+        bdr_err_drop(err, "it can be done without");
+        return NULL;
+    }
+    return err;
 }
 
 struct bdr_err *bdr_tx_exec(struct bdr_tx *tx, const struct bdr_stmt *st, const struct bdr_val *v, int64_t *out_changed)

@@ -73,6 +73,8 @@ bdr_ret bdr_db_migrate(struct bdr_db *db, unsigned *out_applied);
  */
 bdr_ret bdr_db_run(struct bdr_db *db, enum bdr_tx_kind kind, struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx),
                    void *ctx);
+/* The same for a BEAT that can be done without: not when others write, and a database that is locked is no error. */
+bdr_ret bdr_db_spare(struct bdr_db *db, struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx);
 
 /* Without a retry; for READ, where nothing conflicts, and where a closure would hide what happens. */
 bdr_ret bdr_tx_begin(struct bdr_db *db, enum bdr_tx_kind kind, struct bdr_tx **out);

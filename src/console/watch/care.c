@@ -75,8 +75,7 @@ static struct bdr_err *care_held(struct bdr_tx *tx, int64_t repository_id, json_
     return NULL;
 }
 
-/* {"rules":[...],"keep":["POINT"]}; *out NULL when policies keep everything. Hosts that no rule names are kept. */
-static struct bdr_err *care_params(struct bdr_tx *tx, int64_t repository_id, char **out)
+struct bdr_err *bdr_watch_prune_params(struct bdr_tx *tx, int64_t repository_id, char **out)
 {
     json_t *rules = json_array(), *held = json_array(), *root = json_pack("{s:o,s:o}", "rules", rules, "keep", held);
     struct bdr_err *err = root ? care_rules(tx, repository_id, rules) : NULL;
@@ -109,7 +108,7 @@ static struct bdr_err *care_begin(struct bdr_tx *tx, void *ctx)
     if (!n)
         return NULL;
     if (prune) {
-        BDR_TRY(care_params(tx, c->r->id, &c->params));
+        BDR_TRY(bdr_watch_prune_params(tx, c->r->id, &c->params));
         if (!c->params)
             return NULL; /* policies here keep everything */
     }

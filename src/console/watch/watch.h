@@ -14,6 +14,9 @@ bdr_ret bdr_watch_plan(struct bdr_console *c, int64_t now_ms);
 bdr_ret bdr_watch_schedule(struct bdr_console *c, int64_t now_ms);
 /* Jobs that keep repositories small and whole. */
 bdr_ret bdr_watch_care(struct bdr_console *c, int64_t now_ms);
+/* {"rules":[...],"keep":["POINT"]} as things stand; *out (caller frees) NULL when policies keep everything. Hosts that no
+ * rule names are kept. */
+bdr_ret bdr_watch_prune_params(struct bdr_tx *tx, int64_t repository_id, char **out);
 /* Jobs that ended: the feed, the work of the hour, what their results say. */
 bdr_ret bdr_watch_ended(struct bdr_console *c, int64_t now_ms);
 /* What raises and clears alarms. */

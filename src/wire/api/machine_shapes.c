@@ -589,6 +589,29 @@ const struct bdr_shape bdr_repo_state_shape = {.name = "RepositoryState",
                                                .help = "How a repository is.",
                                                .help_zh = "存储库状态"};
 
+static const struct bdr_shape_field removing_in_fields[] = {
+    {BDR_FIELD(struct bdr_removing_in, ref), .type = BDR_T_ID, .flags = BDR_F_REQUIRED,
+     .help = "Its id in the repository.", .help_zh = "编号"},
+    {BDR_FIELD(struct bdr_removing_in, retention), .type = BDR_T_TEXT, .len_max = 512,
+     .help = "The rule that does not keep it; left out when it was named.", .help_zh = "保留策略"},
+    {.name = NULL},
+};
+const struct bdr_shape bdr_removing_in_shape = {.name = "Removing",
+                                                .size = sizeof(struct bdr_removing_in),
+                                                .fields = removing_in_fields,
+                                                .help = "A point that a prune is about to remove.",
+                                                .help_zh = "即将删除的恢复点"};
+static const struct bdr_shape_field removing_out_fields[] = {
+    {BDR_FIELD(struct bdr_removing_out, may), .type = BDR_T_BOOL, .flags = BDR_F_REQUIRED,
+     .help = "Nobody holds it, and the rule is still that of its host.", .help_zh = "可以删除"},
+    {.name = NULL},
+};
+const struct bdr_shape bdr_removing_out_shape = {.name = "RemovingAnswer",
+                                                 .size = sizeof(struct bdr_removing_out),
+                                                 .fields = removing_out_fields,
+                                                 .help = "Whether it may.",
+                                                 .help_zh = "是否可以删除"};
+
 static const struct bdr_shape_field point_told_fields[] = {
     {BDR_FIELD(struct bdr_point_told, ref), .type = BDR_T_ID, .flags = BDR_F_REQUIRED,
      .help = "Its id in the repository.", .help_zh = "编号"},

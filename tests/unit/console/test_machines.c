@@ -223,6 +223,7 @@ static void test_machine_routes__others__are_refused(void **state)
          true},
         {"PUT", "/v1/gateway/repositories/1/state", "{\"state\":\"ok\"}", false, false, true},
         {"POST", "/v1/gateway/repositories/1/points", NOTHING, false, false, true},
+        {"POST", "/v1/gateway/repositories/1/removing", "{\"ref\":\"a\"}", false, false, true},
     };
     struct fleet_machine m[3];
 

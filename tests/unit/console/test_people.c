@@ -719,6 +719,54 @@ static void test_stream__ends_with_the_right_to_it(void **state)
     }
 }
 
+/* ---- a database that somebody has locked ---- */
+
+#define KNOCKERS 8 /* as many as the server has threads for handlers */
+
+struct knock {
+    struct rig *r;
+    _Atomic unsigned ended;
+};
+static struct bdr_err *knock_main(void *ctx, unsigned index)
+{
+    struct knock *k = ctx;
+    unsigned status = 0;
+
+    (void)index;
+    json_decref(rig_call(k->r, k->r->operator_, "POST", "/v1/alarms/1/ack", NULL, &status));
+    atomic_fetch_add(&k->ended, 1);
+    return NULL;
+}
+
+static void test_database__locked__reads_go_on(void **state)
+{
+    struct bdr_http_stats stats = {0};
+    struct bdr_pool *pool = NULL;
+    struct knock k = {0};
+    struct bdr_tx *tx;
+    struct bdr_db *other;
+
+    RIG_OF(state, r);
+    if (r->bed->engine != BDR_DB_SQLITE)
+        skip();
+    k.r = r;
+    json_decref(rig_want(r, r->operator_, 404, "POST", "/v1/alarms/1/ack", NULL));
+    other = bed_open(r->bed);
+    check_ok(bdr_tx_begin(other, BDR_TX_WRITE, &tx));
+    check_ok(bdr_pool_start("knock", KNOCKERS, knock_main, &k, NULL, &pool));
+    while (stats.requests_running + atomic_load(&k.ended) < KNOCKERS) {
+        bdr_http_stats(r->console->server, &stats);
+        check_ok(bdr_cancel_sleep(NULL, 5));
+    }
+    for (int i = 0; i < 20; i++) /* by tokens whose use has yet to be noted, too */
+        json_decref(rig_want(r, i % 2 ? r->viewer : r->admin, 200, "GET", "/v1/alarms", NULL));
+    assert_true(atomic_load(&k.ended) < KNOCKERS); /* they wait still */
+    bdr_tx_abandon(tx);
+    bdr_db_close(other);
+    check_ok(bdr_pool_join(pool));
+    json_decref(rig_want(r, r->operator_, 404, "POST", "/v1/alarms/1/ack", NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -740,6 +788,7 @@ int main(void)
         RIG(test_people_routes__rights__row_by_row),
         RIG(test_cookie__from_another_site__changes_nothing),
         RIG(test_stream__ends_with_the_right_to_it),
+        RIG(test_database__locked__reads_go_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -516,6 +516,69 @@ static void test_gateway__its_repositories__come_with_keys_and_others_do_not(voi
     json_decref(fleet_want(r, &w.gateway, 404, "PUT", path, "{\"state\":\"ok\"}"));
 }
 
+/* A prune that was made when nothing was held and the rule was another. */
+static struct bdr_err *stale_prune(struct bdr_tx *tx, void *ctx)
+{
+    struct work *w = ctx;
+    int64_t now = bdr_clock_wall_ms(), id;
+
+    return bdr_q_job_add(tx,
+                         &(struct bdr_in_job_add){.kind = "prune",
+                                                  .machine_id = BDR_SOME(w->gateway.id),
+                                                  .repository_id = BDR_SOME(w->behind),
+                                                  .params = "{\"rules\":[{\"retention\":\"last=1\",\"hosts\":[1]}],"
+                                                            "\"keep\":[]}",
+                                                  .origin = "policy",
+                                                  .due_ms = now - 60000,
+                                                  .max_tries = 3,
+                                                  .now_ms = now - 60000},
+                         &id);
+}
+
+static bool may_remove(struct work *w, const char *ref, const char *retention)
+{
+    struct bdr_removing_in in = {ref, retention};
+    struct bdr_removing_out out = {0};
+    char path[80];
+
+    snprintf(path, sizeof(path), "/v1/gateway/repositories/%lld/removing", (long long)w->behind);
+    check_ok(fleet_json(w->r, &w->gateway, "POST", path, &bdr_removing_in_shape, &in, &bdr_removing_out_shape, &out));
+    return out.may;
+}
+
+static void test_prune__holds_and_rules__are_those_of_now(void **state)
+{
+    const struct bdr_job_work *job;
+    char path[80];
+
+    WORK_OF(state, w);
+    check_ok(bdr_db_run(r->bed->db, BDR_TX_WRITE, stale_prune, &w));
+    check_ok(bed_sql(r->bed, "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes, held) "
+                             "SELECT id, repository_id, 'p1', 1, 'full', 'crash', 1, 0 FROM host WHERE ref = 'vm-1'"));
+    check_ok(bed_sql(r->bed, "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes, held) "
+                             "SELECT id, repository_id, 'p2', 2, 'full', 'crash', 1, 0 FROM host WHERE ref = 'vm-1'"));
+    json_decref(rig_want(r, r->operator_, 200, "PATCH", "/v1/points/1", "{\"held\":true}"));
+    job = claim(&w, &w.gateway, "prune");
+    assert_non_null(job);
+    assert_string_equal(rig_at(job->params, "/rules/0/retention"), "last=3");
+    assert_int_equal(rig_int(job->params, "/rules/0/hosts/0"), w.vm);
+    assert_string_equal(rig_at(job->params, "/keep/0"), "p1");
+    /* while it runs */
+    assert_false(may_remove(&w, "p1", "last=3")); /* held */
+    assert_false(may_remove(&w, "p2", "last=1")); /* that was the rule */
+    json_decref(rig_want(r, r->operator_, 200, "PATCH", "/v1/points/2", "{\"held\":true}"));
+    assert_false(may_remove(&w, "p2", "last=3"));
+    assert_false(may_remove(&w, "p2", NULL));
+    json_decref(rig_want(r, r->operator_, 200, "PATCH", "/v1/points/2", "{\"held\":false}"));
+    assert_true(may_remove(&w, "p2", "last=3"));
+    assert_true(may_remove(&w, "p2", "last=3")); /* asked again after a network that broke off */
+    assert_true(may_remove(&w, "unheard", "last=3"));
+    /* too late, and told so */
+    json_decref(rig_want(r, r->operator_, 409, "PATCH", "/v1/points/2", "{\"held\":true}"));
+    snprintf(path, sizeof(path), "/v1/gateway/repositories/%lld/removing", (long long)w.repository);
+    json_decref(fleet_want(r, &w.gateway, 404, "POST", path, "{\"ref\":\"p1\"}"));
+}
+
 /* Makes all jobs ones that wait for room until `due`. */
 static void wait_for_room(struct rig *r, int64_t repository, int64_t due)
 {
@@ -636,6 +699,7 @@ int main(void)
         RIG(test_authorise__only_the_holder_of_the_lease__may_write),
         RIG(test_gateway__its_repositories__come_with_keys_and_others_do_not),
         RIG(test_gateway__has_room_again__those_that_waited_go_on),
+        RIG(test_prune__holds_and_rules__are_those_of_now),
         RIG(test_points__a_whole_list__takes_away_what_it_does_not_name),
     };
 

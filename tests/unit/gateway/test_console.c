@@ -299,6 +299,49 @@ static void test_console__revoked_event__connections_break(void **state)
     fake_end(f);
 }
 
+static void test_console__ended_event__that_lease_writes_no_more(void **state)
+{
+    struct bed *b = *state;
+    struct fake *f = fake_start(b);
+    char *image = strdup(bed_file(b, "a.img"));
+    struct bdr_sink *sink = bed_sink(b, "m1", 1, 5, 0), *later = bed_sink(b, "m1", 1, 6, 0);
+    uint64_t end = bdr_clock_mono_ms() + 20000;
+    struct bdr_backup_result r = {0};
+    bool heard = false;
+    unsigned asked;
+
+    engine_image(image, 2 * MIB, 1);
+    engine_ok(bed_backup_to(sink, image, NULL, NULL, NULL, &r));
+    pthread_mutex_lock(&f->lock);
+    f->refuse_leave = true;
+    asked = f->asked;
+    pthread_mutex_unlock(&f->lock);
+    engine_ok(bed_backup_to(sink, image, NULL, NULL, NULL, &r)); /* by the leave that is kept */
+    while (!heard) {
+        pthread_mutex_lock(&f->lock);
+        heard = f->ear && bdr_events_send(f->ear, "ended", NULL, "{\"host\":1,\"fence\":5}");
+        pthread_mutex_unlock(&f->lock);
+        assert_true(bdr_clock_mono_ms() < end);
+        bdr_err_drop(bdr_cancel_sleep(NULL, 5), "never cancelled");
+    }
+    for (heard = false; !heard;) { /* it was heard once the gateway has to ask */
+        struct bdr_err *err = bed_backup_to(sink, image, NULL, NULL, NULL, &r);
+
+        heard = err && err->code == BDR_DENIED;
+        bdr_err_drop(err, "looked at");
+        assert_true(bdr_clock_mono_ms() < end);
+    }
+    assert_true(fake_get(f, &f->asked) > asked);
+    pthread_mutex_lock(&f->lock);
+    f->refuse_leave = false;
+    pthread_mutex_unlock(&f->lock);
+    engine_ok(bed_backup_to(later, image, NULL, NULL, NULL, &r)); /* the next lease is not meant */
+    bdr_sink_free(sink);
+    bdr_sink_free(later);
+    free(image);
+    fake_end(f);
+}
+
 static void test_console__repository_gone__is_not_made_anew(void **state)
 {
     struct bed *b = *state;
@@ -328,6 +371,7 @@ int main(void)
         T(test_console__points__told_and_all_of_them_after_trouble),
         T(test_console__away__sessions_with_leave_go_on),
         T(test_console__revoked_event__connections_break),
+        T(test_console__ended_event__that_lease_writes_no_more),
         T(test_console__repository_gone__is_not_made_anew),
     };
 

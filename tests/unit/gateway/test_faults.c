@@ -7,6 +7,8 @@
 #include "bdr/osfile.h"
 #include "bdr/pool.h"
 #include "relay.h"
+#include "bdr/machine_api.h"
+#include "jobs.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -307,6 +309,40 @@ static void test_gateway__restarted_in_order__the_next_try_sends_the_rest(void *
     free(image);
 }
 
+/* The job failed for good; before its host's next run the repository is pruned. */
+static void test_prune__after_an_upload_that_broke_off__the_next_try_sends_the_rest(void **state)
+{
+    struct bed *b = *state;
+    char *image = noise(b, "a.img", 48 * MIB, 19), *other = noise(b, "b.img", 4 * MIB, 20);
+    struct bdr_job_work work = {.kind = "prune", .has_store = true, .store = {.repository = 1}};
+    struct gw_job job = {.work = &work};
+    struct runner run = {.image = image};
+    struct bdr_backup_result r;
+    json_t *result = NULL;
+    uint64_t stored;
+
+    bed_start(b, false, "none", 65536);
+    r = bed_backup(b, 2, other, NULL);
+    run.sink = bed_sink(b, "m1", 1, 0, 0);
+    runner_start(&run);
+    await(runner_stored_16, &run);
+    bed_down(b); /* its session ends */
+    stored = atomic_load(&run.meter.stored_bytes);
+    bed_up(b);
+    bdr_err_drop(bdr_pool_join(run.pool), "it broke off");
+    bdr_sink_free(run.sink);
+    work.params = json_pack("{s:[s]}", "remove", r.point_id);
+    engine_ok(gw_job_prune(b->gw, &job, &result));
+    json_decref((json_t *)(uintptr_t)work.params);
+    assert_true(json_integer_value(json_object_get(result, "freed_bytes")) >= (json_int_t)(4 * MIB)); /* what nobody wants */
+    json_decref(result);
+    r = bed_backup(b, 1, image, NULL);
+    assert_true(r.sent_bytes < 48 * MIB - stored + MIB);
+    bed_same(b, r.point_id, image);
+    free(image);
+    free(other);
+}
+
 static void test_cancel__in_an_upload__within_a_second(void **state)
 {
     struct bed *b = *state;
@@ -463,6 +499,7 @@ int main(void)
         T(test_cli__backup_through_a_gateway__as_any_other),
         T(test_network__cut_again_and_again__the_backup_goes_on),
         T(test_gateway__restarted_in_order__the_next_try_sends_the_rest),
+        T(test_prune__after_an_upload_that_broke_off__the_next_try_sends_the_rest),
         T(test_cancel__in_an_upload__within_a_second),
         T(test_two_writers__the_older_is_fenced),
         T(test_bandwidth__of_a_host__is_kept),

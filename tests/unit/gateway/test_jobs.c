@@ -99,6 +99,65 @@ static void test_prune__named__and_kept(void **state)
     free(image);
 }
 
+/* What the console says at the moment counts, whatever the params of long ago say. */
+struct asked {
+    const char *held;
+    char retention[32];
+    unsigned n;
+    bool away;
+};
+static struct bdr_err *removing(void *ctx, uint64_t repository, const char *ref, const char *retention,
+                                const struct bdr_cancel *cancel, bool *out)
+{
+    static struct asked *a;
+
+    (void)cancel;
+    if (!repository) {
+        a = ctx;
+        return NULL;
+    }
+    a->n++;
+    snprintf(a->retention, sizeof(a->retention), "%s", retention);
+    if (a->away)
+        BDR_FAIL(BDR_NET, 0, "the console is away");
+    *out = strcmp(ref, a->held) != 0;
+    return NULL;
+}
+
+static void test_prune__the_console_is_asked_before_each(void **state)
+{
+    struct bed *b = *state;
+    char *image = strdup(bed_file(b, "a.img")), params[256];
+    struct bdr_backup_result p[3];
+    struct at_work a = {0};
+    struct asked asked = {.away = true};
+
+    engine_image(image, 4 * MIB, 1);
+    bed_start(b, false, "none", 65536);
+    for (unsigned i = 0; i < 3; i++) {
+        engine_scribble(image, 0, MIB, 40 + i);
+        p[i] = bed_backup(b, 1, image, NULL);
+    }
+    asked.held = p[0].point_id;
+    engine_ok(removing(&asked, 0, NULL, NULL, NULL, NULL));
+    b->authority.removing = removing;
+    engine_fails(gw_job_prune(b->gw, at_work(&a, "{\"rules\":[{\"retention\":\"last=1\",\"hosts\":[1]}]}"), &a.result),
+                 BDR_NET);
+    assert_int_equal(points_of(b, "host1"), 3);
+    asked.away = false;
+    engine_ok(gw_job_prune(b->gw, at_work(&a, "{\"rules\":[{\"retention\":\"last=1\",\"hosts\":[1]}]}"), &a.result));
+    assert_string_equal(asked.retention, "last=1");
+    assert_int_equal(asked.n, 3);
+    assert_int_equal(json_array_size(json_object_get(a.result, "removed")), 1);
+    assert_int_equal(points_of(b, "host1"), 2);
+    snprintf(params, sizeof(params), "{\"remove\":[\"%s\",\"%s\"]}", p[0].point_id, p[2].point_id);
+    engine_ok(gw_job_prune(b->gw, at_work(&a, params), &a.result));
+    assert_string_equal(asked.retention, "");
+    assert_int_equal(points_of(b, "host1"), 1); /* the one that is held */
+    at_work(&a, NULL);
+    free(image);
+}
+
 /* What only removed points referred to is possessed no more: it has to be sent again though another host has it. */
 static void test_prune__possession_ends_with_the_points(void **state)
 {
@@ -310,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_prune__rules__of_those_hosts_alone),
         T(test_prune__named__and_kept),
+        T(test_prune__the_console_is_asked_before_each),
         T(test_prune__possession_ends_with_the_points),
         T(test_verify__damage__is_listed),
         T(test_recover__to_a_file__is_the_disk),

@@ -125,3 +125,9 @@ UPDATE point SET state = 'removed', list = '-'
 
 -- point_here(:host_id i64, :repository_id i64) -> i64     has that host points there?
 SELECT count(*) FROM (SELECT 1 AS one FROM point WHERE host_id = :host_id AND repository_id = :repository_id LIMIT 1) p;
+
+-- point_by_ref(:repository_id i64, :ref text) -> one? (id i64, host_id i64, held bool, state text)
+SELECT id, host_id, held, state FROM point WHERE repository_id = :repository_id AND ref = :ref;
+
+-- point_removing(:id i64) -> count     as if a list took it away: one that names it brings it back
+UPDATE point SET state = 'removed', list = '-' WHERE id = :id AND held = 0 AND state <> 'removed';

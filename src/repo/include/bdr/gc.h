@@ -19,6 +19,11 @@ struct bdr_prune_options {
     double max_unused_pct;/* a pack with more dead bytes than this is rewritten; default when negative: 20 */
     struct bdr_gc_meter *meter; /* or NULL */
     const struct bdr_cancel *cancel;
+    /* Somebody is about to refer to this block, though no point does yet: packs that hold one stay. Asked of packs that
+     * are at most wanted_ms old; NULL: there is nobody. */
+    struct bdr_err *(*wanted)(void *ctx, const struct bdr_id *id, bool *out);
+    void *wanted_ctx;
+    uint64_t wanted_ms;
 };
 struct bdr_prune_result {
     uint64_t points, live_blocks, live_bytes;   /* marked */

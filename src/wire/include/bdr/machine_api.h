@@ -241,6 +241,15 @@ struct bdr_repo_state {
 };
 extern const struct bdr_shape bdr_repo_state_shape;
 
+/* POST /v1/gateway/repositories/{id}/removing: before each point that a prune removes */
+struct bdr_removing_in {
+    const char *ref, *retention; /* NULL: it was named, no rule removes it */
+};
+struct bdr_removing_out {
+    bool may;
+};
+extern const struct bdr_shape bdr_removing_in_shape, bdr_removing_out_shape;
+
 /* POST /v1/gateway/repositories/{id}/points: after each publish, and all of them now and then */
 struct bdr_point_told {
     const char *ref, *label; /* id in the repository; the host's name there */
