@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pass.h"
 #include "bdr/bytes.h"
+#include "pass.h"
 #include <stdlib.h>
 #include <string.h>
 

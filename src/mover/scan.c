@@ -15,18 +15,18 @@
 #include <unistd.h>
 
 /* docs/formats/scan-cache.md */
-#define SCAN_PAGE      4096u
-#define SCAN_BODY      4080u /* of a page; its tag follows */
-#define SCAN_PER_PAGE  255u
-#define SCAN_MARK      16u
-#define SCAN_VERSION   1u
-#define SCAN_NONCE_AT  24
-#define SCAN_KEYS_AT   40
-#define SCAN_WHAT_AT   104
-#define SCAN_KEYS      64u
-#define SCAN_NEW       ".new-" /* then six letters */
-#define SCAN_OLD_S     (90 * 86400) /* a file that nobody wrote for so long is of a disk that is gone */
-#define SCAN_LEFT_S    86400        /* one that a killed writer left; no scan takes so long between two runs */
+#define SCAN_PAGE     4096u
+#define SCAN_BODY     4080u /* of a page; its tag follows */
+#define SCAN_PER_PAGE 255u
+#define SCAN_MARK     16u
+#define SCAN_VERSION  1u
+#define SCAN_NONCE_AT 24
+#define SCAN_KEYS_AT  40
+#define SCAN_WHAT_AT  104
+#define SCAN_KEYS     64u
+#define SCAN_NEW      ".new-"      /* then six letters */
+#define SCAN_OLD_S    (90 * 86400) /* a file that nobody wrote for so long is of a disk that is gone */
+#define SCAN_LEFT_S   86400        /* one that a killed writer left; no scan takes so long between two runs */
 
 static const uint8_t scan_magic[8] = "BDRSCAN";
 
@@ -37,7 +37,7 @@ struct scan {
     uint64_t blocks, old_pages;
     uint8_t what[32];
     uint8_t old_nonce[16], nonce[16];
-    uint8_t keys[SCAN_KEYS];      /* wiped; K1, K2 */
+    uint8_t keys[SCAN_KEYS];        /* wiped; K1, K2 */
     atomic_bool distrusted, broken; /* broken: the new file misses something */
 };
 
@@ -79,7 +79,8 @@ static bool gmac(EVP_CIPHER_CTX *ctx, const struct gmac_part *part, size_t n, ui
     return ok && EVP_EncryptFinal_ex(ctx, out, &got) && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, SCAN_MARK, out);
 }
 
-static bool scan_mark(struct scan_hand *h, const void *data, size_t len, const struct bdr_id *id, uint8_t out[SCAN_MARK])
+static bool scan_mark(struct scan_hand *h, const void *data, size_t len, const struct bdr_id *id,
+                      uint8_t out[SCAN_MARK])
 {
     return gmac(h->mark, (const struct gmac_part[]){{data, len}, {id->b, sizeof(id->b)}}, 2, out);
 }
@@ -156,8 +157,8 @@ static bool scan_header(struct scan *s, const uint8_t page[SCAN_PAGE])
     EVP_CIPHER_CTX *ctx;
     bool ok;
 
-    if (memcmp(magic, scan_magic, sizeof(scan_magic)) != 0 || version != SCAN_VERSION || block_bytes != s->block_bytes ||
-        memcmp(page + SCAN_WHAT_AT, s->what, sizeof(s->what)) != 0)
+    if (memcmp(magic, scan_magic, sizeof(scan_magic)) != 0 || version != SCAN_VERSION ||
+        block_bytes != s->block_bytes || memcmp(page + SCAN_WHAT_AT, s->what, sizeof(s->what)) != 0)
         return false;
     ctx = gmac_new(page + SCAN_KEYS_AT + 32);
     ok = ctx && scan_tag(ctx, page + SCAN_NONCE_AT, 0, page, tag) && !memcmp(tag, page + SCAN_BODY, SCAN_MARK);
@@ -179,7 +180,8 @@ static void scan_open_old(struct scan *s)
 
     if (fd < 0)
         return;
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) || st.st_size < SCAN_PAGE) {
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) ||
+        st.st_size < SCAN_PAGE) {
         close(fd);
         return;
     }

@@ -17,7 +17,7 @@
 struct scan;
 struct scan_hand;
 struct scan_what {
-    const char *dir;                    /* folder of the caches; made when it is missing */
+    const char *dir;                     /* folder of the caches; made when it is missing */
     const char *place, *host, *identity; /* repository, host, disk */
     uint32_t block_bytes;
     uint64_t blocks;

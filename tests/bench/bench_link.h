@@ -10,11 +10,11 @@
 
 /* What all links have in common. */
 struct link_site {
-    const char *address;  /* of the server: an IP address, which its certificate names */
+    const char *address; /* of the server: an IP address, which its certificate names */
     uint16_t port;
     const char *ca_file;
-    const char *key;      /* PEM, of all client certificates */
-    void *ctx, *pkey;     /* link_site_open's */
+    const char *key;  /* PEM, of all client certificates */
+    void *ctx, *pkey; /* link_site_open's */
 };
 bdr_ret link_site_open(struct link_site *s);
 void link_site_close(struct link_site *s);

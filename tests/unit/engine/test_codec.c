@@ -15,9 +15,9 @@ static void test_parse__all_forms__codec_and_level(void **state)
         enum bdr_codec codec;
         int level;
     } rows[] = {
-        {"none", "none", BDR_CODEC_NONE, 0},      {"lz4", "lz4:2", BDR_CODEC_LZ4, 2},
-        {"lz4:1", "lz4:1", BDR_CODEC_LZ4, 1},     {"lz4:64", "lz4:64", BDR_CODEC_LZ4, 64},
-        {"zstd", "zstd:2", BDR_CODEC_ZSTD, 2},    {"zstd:19", "zstd:19", BDR_CODEC_ZSTD, 19},
+        {"none", "none", BDR_CODEC_NONE, 0},           {"lz4", "lz4:2", BDR_CODEC_LZ4, 2},
+        {"lz4:1", "lz4:1", BDR_CODEC_LZ4, 1},          {"lz4:64", "lz4:64", BDR_CODEC_LZ4, 64},
+        {"zstd", "zstd:2", BDR_CODEC_ZSTD, 2},         {"zstd:19", "zstd:19", BDR_CODEC_ZSTD, 19},
         {"zstd:-50", "zstd:-50", BDR_CODEC_ZSTD, -50}, {"zstd:0", "zstd:0", BDR_CODEC_ZSTD, 0},
     };
 
@@ -37,8 +37,8 @@ static void test_parse__all_forms__codec_and_level(void **state)
 
 static void test_parse__nonsense__inval(void **state)
 {
-    static const char *const bad[] = {"",       "lz",     "lz4:",    "lz4:0",    "lz4:65",   "lz4:-1",   "lz4:2x",
-                                      "none:1", "zstd:",  "zstd:20", "zstd:-51", "zstd:--1", "zstd:1:2", "LZ4"};
+    static const char *const bad[] = {"",       "lz",    "lz4:",    "lz4:0",    "lz4:65",   "lz4:-1",   "lz4:2x",
+                                      "none:1", "zstd:", "zstd:20", "zstd:-51", "zstd:--1", "zstd:1:2", "LZ4"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -57,7 +57,8 @@ static void test_parse__nonsense__inval(void **state)
 /* Lines of a log: repeats near and far, so that it matters how hard one looks. */
 static uint8_t *text_block(void)
 {
-    static const char *const words[] = {"accepted ", "connection ", "from ", "port ", "closed ", "by ", "user ", "for ", "session "};
+    static const char *const words[] = {"accepted ", "connection ", "from ", "port ",   "closed ",
+                                        "by ",       "user ",       "for ",  "session "};
     uint8_t *p = malloc(BLOCK);
     uint32_t seed = 1;
 
@@ -127,7 +128,8 @@ int main(void)
         cmocka_unit_test(test_parse__all_forms__codec_and_level),
         cmocka_unit_test(test_parse__nonsense__inval),
         cmocka_unit_test(test_lz4__more_acceleration__larger_and_the_same_content),
-        cmocka_unit_test_setup_teardown(test_lz4__repository__remembers_its_acceleration, engine_setup, engine_teardown),
+        cmocka_unit_test_setup_teardown(test_lz4__repository__remembers_its_acceleration, engine_setup,
+                                        engine_teardown),
     };
 
     return cmocka_run_group_tests_name("codec", tests, NULL, NULL);

@@ -28,8 +28,13 @@ static struct scan_what what_of(struct engine *e, const char *identity, bool bel
     static char dir[160];
 
     snprintf(dir, sizeof(dir), "%s/cache/scan", e->dir);
-    return (struct scan_what){.dir = dir, .place = "repository", .host = "web", .identity = identity,
-                              .block_bytes = BLOCK, .blocks = 1000, .believe = believe};
+    return (struct scan_what){.dir = dir,
+                              .place = "repository",
+                              .host = "web",
+                              .identity = identity,
+                              .block_bytes = BLOCK,
+                              .blocks = 1000,
+                              .believe = believe};
 }
 
 static struct scan *opened(const struct scan_what *what)
@@ -65,7 +70,8 @@ static bool knows(struct scan *s, uint64_t block, const void *data, size_t len, 
 }
 
 /* Asks the file as it is, and leaves it. */
-static bool file_knows(const struct scan_what *what, uint64_t block, const void *data, size_t len, const struct bdr_id *id)
+static bool file_knows(const struct scan_what *what, uint64_t block, const void *data, size_t len,
+                       const struct bdr_id *id)
 {
     struct scan *s = opened(what);
     bool same = knows(s, block, data, len, id);
@@ -420,10 +426,11 @@ static struct bdr_backup_result back(const struct bed *b, const char *changed, e
     struct bdr_backup_result r = {0};
 
     engine_ok(bdr_source_open(&(struct bdr_source_spec){.location = b->image, .changed_extents = changed}, &disk.src));
-    engine_ok(bdr_backup_run(b->repo, &disk, 1,
-                             &(struct bdr_backup_options){.host = b->host, .host_id = "test", .audit_pct = b->audit_pct,
-                                                          .scan_dir = b->dir, .pass = pass},
-                             &r));
+    engine_ok(bdr_backup_run(
+        b->repo, &disk, 1,
+        &(struct bdr_backup_options){
+            .host = b->host, .host_id = "test", .audit_pct = b->audit_pct, .scan_dir = b->dir, .pass = pass},
+        &r));
     bdr_source_close(disk.src);
     engine_same(b->repo, r.point_id, b->image);
     return r;
@@ -577,8 +584,13 @@ static void lie(const struct bed *b, const char *point, uint64_t block)
     engine_ok(bdr_encoder_id(coder, data, BLOCK, &id));
     engine_ok(bdr_os_pread(fd, b->image, data, BLOCK, block * BLOCK));
     close(fd);
-    engine_ok(scan_open(&(struct scan_what){.dir = b->dir, .place = place, .host = b->host, .identity = b->identity,
-                                            .block_bytes = BLOCK, .blocks = 256, .believe = true},
+    engine_ok(scan_open(&(struct scan_what){.dir = b->dir,
+                                            .place = place,
+                                            .host = b->host,
+                                            .identity = b->identity,
+                                            .block_bytes = BLOCK,
+                                            .blocks = 256,
+                                            .believe = true},
                         &s));
     engine_ok(scan_hand_new(s, &h));
     scan_run(h, block, 1);
@@ -641,8 +653,8 @@ static void test_backup__sample_of_some__finds_a_lie_in_the_end(void **state)
 
         engine_ok(bdr_source_open(&(struct bdr_source_spec){.location = b.image}, &disk.src));
         engine_ok(bdr_backup_run(b.repo, &disk, 1,
-                                 &(struct bdr_backup_options){.host = b.host, .host_id = "test",
-                                                              .audit_pct = b.audit_pct, .scan_dir = b.dir},
+                                 &(struct bdr_backup_options){
+                                     .host = b.host, .host_id = "test", .audit_pct = b.audit_pct, .scan_dir = b.dir},
                                  &r));
         bdr_source_close(disk.src);
         if (r.audit_misses)
