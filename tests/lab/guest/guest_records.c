@@ -2,8 +2,8 @@
 /*
  * guest-records - writers whose work can be judged in a recovered copy.
  *
- *   guest-records append FILE ACKED   appends numbered, checksummed records of 4 KiB for ever, fdatasync after each; the
- *                                     number of durable ones is kept in ACKED (on another disk)
+ *   guest-records append FILE ACKED [MS]   appends numbered, checksummed records of 4 KiB for ever, fdatasync after each,
+ *                                     MS apart; the number of durable ones is kept in ACKED (on another disk)
  *   guest-records check FILE          prints how many whole records stand in a row from the start of FILE; exit 1 when
  *                                     a record that is neither whole nor empty is followed by a whole one
  *   guest-records scatter FILE SEED   rewrites random blocks of FILE for ever, 4 to 64 KiB, half of them past the page cache
@@ -43,7 +43,7 @@ static int records_die(const char *what)
     return 2;
 }
 
-static int records_append(const char *path, const char *acked)
+static int records_append(const char *path, const char *acked, unsigned ms)
 {
     uint64_t words[WORDS], number = 0;
     int fd = open(path, O_RDWR | O_CREAT, 0644), ack = open(acked, O_RDWR | O_CREAT, 0644);
@@ -59,6 +59,8 @@ static int records_append(const char *path, const char *acked)
         int n = snprintf(text, sizeof(text), "%020" PRIu64 "\n", number + 1);
         if (pwrite(ack, text, (size_t)n, 0) != n)
             return records_die(acked);
+        if (ms)
+            usleep(ms * 1000);
     }
 }
 
@@ -107,12 +109,12 @@ static int records_scatter(const char *path, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[1], "append") == 0)
-        return records_append(argv[2], argv[3]);
+    if ((argc == 4 || argc == 5) && strcmp(argv[1], "append") == 0)
+        return records_append(argv[2], argv[3], argc == 5 ? (unsigned)strtoul(argv[4], NULL, 10) : 0);
     if (argc == 3 && strcmp(argv[1], "check") == 0)
         return records_check(argv[2]);
     if (argc == 4 && strcmp(argv[1], "scatter") == 0)
         return records_scatter(argv[2], strtoull(argv[3], NULL, 10));
-    fprintf(stderr, "usage: guest-records append FILE ACKED | check FILE | scatter FILE SEED\n");
+    fprintf(stderr, "usage: guest-records append FILE ACKED [MS] | check FILE | scatter FILE SEED\n");
     return 2;
 }
