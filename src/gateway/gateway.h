@@ -30,6 +30,8 @@ struct gw_config {
     uint16_t port;                        /* 0: any */
     const char *cert_file, *key_file, *ca_file;
     struct gw_limits limits;
+    const char *share_address; /* where points are served over NBD [0.0.0.0] */
+    uint16_t share_first, share_last; /* ports for that [any free one] */
     /* A point became visible. Must not block for long. NULL: nobody wants to know. */
     void (*told)(void *ctx, uint64_t repository, const json_t *manifest);
     void *told_ctx;

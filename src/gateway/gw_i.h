@@ -119,6 +119,7 @@ struct gw {
     pthread_mutex_t lock; /* taken last; guards sessions */
     struct gw_session *sessions;
     unsigned n_sessions;
+    char shared[8][33]; /* guarded by lock: points that are served, jobs.h's GW_SHARES_MAX; "": a free row */
     atomic_uint_fast64_t frames, frame_bytes, blocks_new, points, refused;
 };
 

@@ -135,6 +135,11 @@ static struct bdr_err *prune_remove(struct pruning *p, const char *ref)
 
     if (list_has(json_object_get(p->params, "keep"), ref))
         return NULL;
+    if (gw_shared(p->gw, ref)) {
+        if (list_has(json_object_get(p->params, "remove"), ref))
+            BDR_FAIL(BDR_CONFLICT, 0, "point %s is served now; stop that first", ref);
+        return NULL;
+    }
     BDR_TRY(bdr_cancel_check(p->job->cancel));
     err = bdr_repo_find(p->repo, ref, NULL, &info);
     if (!err)

@@ -18,6 +18,7 @@ struct gw_job {
     atomic_uint_fast64_t done_bytes, total_bytes;
     const char *recover_below; /* recoveries to files stay below this folder; NULL: anywhere */
     void (*step)(void *ctx, const char *what); /* NULL: nobody wants to know */
+    void (*told)(void *ctx, const char *json); /* share: {"port":N} or {"path":".."}, once it is served; NULL */
     void (*sample)(void *ctx, struct gw_job *job, bool begin); /* a long call begins, has ended; NULL */
     void *ctx;
     struct bdr_gc_meter *gc;               /* of the call that runs; NULL: none. Before done and total are read: */
@@ -33,6 +34,18 @@ bdr_ret gw_job_prune(struct gw *gw, struct gw_job *job, json_t **out_result);
 bdr_ret gw_job_verify(struct gw *gw, struct gw_job *job, json_t **out_result);
 /* A disk of params.point to params.path; goes on where an earlier try stopped. EXISTS without params.overwrite. */
 bdr_ret gw_job_recover(struct gw *gw, struct gw_job *job, json_t **out_result);
+
+/*
+ * Serves a disk of params.point over NBD (params.target "nbd": TLS by params.psk, "user:hex key"), or the point as files
+ * (params.target "mount"), read-only, until params.until (wall ms) or a cancel. The point stays meanwhile: prune by rules keeps
+ * it, by name is refused. BUSY: GW_SHARES_MAX are served; STALE: its time is over.
+ */
+#define GW_SHARES_MAX 8u
+bdr_ret gw_job_share(struct gw *gw, struct gw_job *job, json_t **out_result);
+/* Is the point served now? */
+bool gw_shared(struct gw *gw, const char *point);
+/* Takes away what a gateway that was killed left: mounts, keys. At the start, before jobs. */
+void gw_shares_clean(const char *state_dir);
 
 struct bdr_keep;
 /* "last=3 daily=7 within=30d" in any order. INVAL. */

@@ -2,18 +2,24 @@
 #include "machine.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
+#include "bdr/sync.h"
 #include "bdr/worker_prog.h"
 #include "console.h"
 #include "jobs.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MACHINE_JOBS_MAX 2u
+#define MACHINE_JOBS_MAX (2u + GW_SHARES_MAX)
+#define MACHINE_HEAVY_MAX 2u /* of those at once: prune, verify, recover */
 
 struct gw_machine {
     char *state, *below;
     struct gw_console *console; /* owned */
     struct gw *gw;              /* borrowed, while it runs */
+    pthread_mutex_t lock;       /* guards heavy */
+    pthread_cond_t lighter;
+    unsigned heavy;
 };
 
 struct bdr_err *gw_machine_enrol(const struct gw_enrol *in)
@@ -47,6 +53,8 @@ struct bdr_err *gw_machine_open(const char *state, const char *recover_below, st
         BDR_FAIL(BDR_INVAL, 0, "the machine of %s is enrolled, but not as a gateway", state);
     m = calloc(1, sizeof(*m));
     BDR_NOMEM_IF_NULL(m);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->lighter, NULL);
     m->state = strdup(state);
     m->below = recover_below ? strdup(recover_below) : NULL;
     bdr_worker_path(state, "identity.pem", identity);
@@ -83,6 +91,12 @@ static void job_step(void *ctx, const char *what)
     bdr_worker_job_step(ctx, "%s", what);
 }
 
+static void job_told(void *ctx, const char *json)
+{
+    bdr_worker_job_checkpoint(ctx, json);
+    bdr_worker_job_hurry(ctx); /* a person waits for it */
+}
+
 static void job_look(void *ctx, struct bdr_worker_job *job)
 {
     struct gw_job *j = ctx;
@@ -97,14 +111,41 @@ static void job_sample(void *ctx, struct gw_job *j, bool begin)
     bdr_worker_job_meter(ctx, begin ? job_look : NULL, begin ? j : NULL);
 }
 
+/* Shares last for hours and take little: they must not keep the others waiting, who in turn would take all of the disk. */
+static struct bdr_err *heavy_take(struct gw_machine *m, struct bdr_worker_job *job)
+{
+    struct bdr_err *err = NULL;
+
+    pthread_mutex_lock(&m->lock);
+    if (m->heavy >= MACHINE_HEAVY_MAX)
+        bdr_worker_job_step(job, "waiting for its turn");
+    while (m->heavy >= MACHINE_HEAVY_MAX && !(err = bdr_cancel_check(&job->cancel)))
+        bdr_cond_wait_slice(&m->lighter, &m->lock);
+    m->heavy += !err;
+    pthread_mutex_unlock(&m->lock);
+    return err;
+}
+
+static void heavy_give(struct gw_machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->heavy--;
+    pthread_cond_signal(&m->lighter);
+    pthread_mutex_unlock(&m->lock);
+}
+
 static struct bdr_err *job_run(void *ctx, struct bdr_worker_job *job, json_t **out_result,
                                struct bdr_err *(*fn)(struct gw *gw, struct gw_job *job, json_t **out_result))
 {
     struct gw_machine *m = ctx;
     struct gw_job j = {.work = job->work, .cancel = &job->cancel, .recover_below = m->below, .step = job_step,
                        .sample = job_sample, .ctx = job};
+    struct bdr_err *err;
 
-    return fn(m->gw, &j, out_result);
+    BDR_TRY(heavy_take(m, job));
+    err = fn(m->gw, &j, out_result);
+    heavy_give(m);
+    return err;
 }
 
 static struct bdr_err *job_prune(void *ctx, struct bdr_worker_job *job, json_t **out_result)
@@ -118,6 +159,14 @@ static struct bdr_err *job_verify(void *ctx, struct bdr_worker_job *job, json_t 
 static struct bdr_err *job_recover(void *ctx, struct bdr_worker_job *job, json_t **out_result)
 {
     return job_run(ctx, job, out_result, gw_job_recover);
+}
+
+static struct bdr_err *job_share(void *ctx, struct bdr_worker_job *job, json_t **out_result)
+{
+    struct gw_machine *m = ctx;
+    struct gw_job j = {.work = job->work, .cancel = &job->cancel, .step = job_step, .told = job_told, .ctx = job};
+
+    return gw_job_share(m->gw, &j, out_result);
 }
 
 static void machine_event(void *ctx, const char *event, const char *data)
@@ -139,10 +188,11 @@ static void machine_renewed(void *ctx)
 struct bdr_err *gw_machine_run(struct gw_machine *m, struct gw *gw, const struct bdr_cancel *cancel)
 {
     static const struct bdr_worker_kind kinds[] = {
-        {"prune", job_prune}, {"verify", job_verify}, {"recover", job_recover}, {0}};
+        {"prune", job_prune}, {"verify", job_verify}, {"recover", job_recover}, {"share", job_share}, {0}};
     char os[256];
 
     m->gw = gw;
+    gw_shares_clean(m->state);
     BDR_TRY(gw_console_attach(m->console, gw));
     return bdr_worker_run(&(struct bdr_worker_config){.state = m->state,
                                                       .version = OPENBDR_VERSION,
@@ -168,5 +218,7 @@ void gw_machine_close(struct gw_machine *m)
     gw_console_close(m->console);
     free(m->state);
     free(m->below);
+    pthread_cond_destroy(&m->lighter);
+    pthread_mutex_destroy(&m->lock);
     free(m);
 }

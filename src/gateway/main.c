@@ -18,7 +18,7 @@
 #define SERVE_ROUND_MS 2000u
 
 struct serve_args {
-    const char *listen, *cert, *key, *ca, *state, *hosts, *below, *user;
+    const char *listen, *cert, *key, *ca, *state, *hosts, *below, *user, *share;
     uint64_t bandwidth_bps, buffer_bytes, idle_ms;
     uint32_t sessions;
 };
@@ -76,6 +76,26 @@ static struct bdr_err *serve_address(const char *text, char host[64], uint16_t *
     return NULL;
 }
 
+/* "0.0.0.0:10809-10840", "127.0.0.1:0" (any free port). */
+static struct bdr_err *serve_share(const char *text, char host[64], struct gw_config *config)
+{
+    const char *dash = strrchr(text, '-');
+    uint64_t last = 0;
+    char first[96];
+
+    if (strlen(text) >= sizeof(first))
+        BDR_FAIL(BDR_INVAL, 0, "--share is like 0.0.0.0:10809-10840");
+    snprintf(first, sizeof(first), "%.*s", dash ? (int)(dash - text) : (int)strlen(text), text);
+    BDR_TRY_FOR(serve_address(first, host, &config->share_first), "reading --share");
+    if (dash)
+        BDR_TRY_FOR(bdr_u64_parse(dash + 1, 65535, &last), "reading --share");
+    config->share_last = (uint16_t)last;
+    config->share_address = host;
+    if (dash && (!config->share_first || config->share_last < config->share_first))
+        BDR_FAIL(BDR_INVAL, 0, "--share is like 0.0.0.0:10809-10840, the first port before the last");
+    return NULL;
+}
+
 /* A port below 1024 is the one right that is kept. */
 static struct bdr_err *serve_rights(const struct serve_args *a)
 {
@@ -113,11 +133,12 @@ static struct bdr_err *serve_run(void *raw, struct bdr_cli *cli)
                                           .buffer_bytes = a->buffer_bytes,
                                           .bandwidth_bps = a->bandwidth_bps,
                                           .idle_ms = a->idle_ms}};
-    char host[64], identity[512], ca[512];
+    char host[64], share[64], identity[512], ca[512];
     struct bdr_err *err;
 
     BDR_TRY(serve_address(a->listen, host, &config.port));
     config.address = host;
+    BDR_TRY(serve_share(a->share, share, &config));
     BDR_TRY(serve_rights(a));
     BDR_TRY(serve_authority(a, &s));
     if (s.machine && !a->cert && !a->key && !a->ca) { /* enrolment gave it all of them */
@@ -163,6 +184,8 @@ static const struct bdr_opt serve_opts[] = {
      .help = "Files that the console has disks recovered to must be below this folder."},
     {.name = "user", BDR_STRING(struct serve_args, user), .metavar = "NAME",
      .help = "Root becomes this user, who may bind ports below 1024 and nothing more."},
+    {.name = "share", BDR_STRING(struct serve_args, share), .def = "0.0.0.0:10809-10840", .metavar = "ADDRESS:PORT-PORT",
+     .help = "Where points are served over NBD when the console asks for it; port 0: any free one."},
     {.name = "sessions", BDR_U32(struct serve_args, sessions), .def = "64", .min = 1, .max = 256,
      .help = "Hosts that may be written at once."},
     {.name = "bandwidth", BDR_SIZE(struct serve_args, bandwidth_bps), .metavar = "BYTES",

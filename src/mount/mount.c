@@ -499,7 +499,7 @@ struct bdr_err *bdr_mount_run(const struct bdr_mount_spec *spec, const struct bd
 
     BDR_TRY(mount_check_folder(spec->mountpoint));
     BDR_TRY(mount_tree_new(spec->repo, spec->cache_bytes ? spec->cache_bytes : MOUNT_CACHE_BYTES,
-                           spec->parts_reader, &tree));
+                           spec->parts_reader, spec->point, &tree));
     BDR_TRY(mount_tree_fill(tree,
                             mount_tree_by_ino(tree, FUSE_ROOT_ID))); /* a repository that can't be listed: say so now */
     m.tree = tree;

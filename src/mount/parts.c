@@ -16,7 +16,8 @@
 #define PARTS_ALL_MAX  (PARTS_EDGE_BYTES * 4ull) /* bytes it may ask for; an honest one has half */
 
 /* Where the reader lies relative to our program: in a build tree, and as installed. */
-static const char *const parts_beside[] = {"../mount/bdr-parts", "../libexec/bdr/bdr-parts", "bdr-parts"};
+static const char *const parts_beside[] = {"../mount/bdr-parts", "src/mount/bdr-parts", "../libexec/bdr/bdr-parts",
+                                           "bdr-parts"};
 
 struct parts {
     struct bdr_disk *disk;

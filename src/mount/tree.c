@@ -14,7 +14,7 @@
 struct mount_tree {
     struct bdr_repo *repo;
     uint64_t cache_bytes;
-    const char *parts_reader; /* borrowed; or NULL */
+    const char *parts_reader, *only; /* borrowed; or NULL */
     pthread_mutex_t refresh_lock; /* taken first; one refresh at a time, held over its I/O as that is what it is for */
     uint64_t refreshed_ms;        /* guarded by refresh_lock; 0: never */
     pthread_mutex_t lock;         /* guards all below and the nodes' changing members */
@@ -146,7 +146,7 @@ static struct mount_node *tree_add(struct mount_tree *tree, struct mount_node *d
 }
 
 struct bdr_err *mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, const char *parts_reader,
-                               struct mount_tree **out)
+                               const char *only, struct mount_tree **out)
 {
     BDR_AUTO(mount_tree) struct mount_tree *tree = calloc(1, sizeof(*tree));
     size_t at;
@@ -157,6 +157,7 @@ struct bdr_err *mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, cons
     tree->repo = repo;
     tree->cache_bytes = cache_bytes;
     tree->parts_reader = parts_reader;
+    tree->only = only;
     tree->n_slots = 256;
     tree->slots = calloc(tree->n_slots, sizeof(struct mount_node *));
     BDR_NOMEM_IF_NULL(tree->slots);
@@ -247,7 +248,8 @@ static struct bdr_err *tree_refresh(struct mount_tree *tree)
             pthread_mutex_lock(&tree->lock);
             tree->refresh++;
             for (size_t i = 0; i < n && fits; i++)
-                fits = tree_take_point(tree, &points[i]);
+                if (!tree->only || !strcmp(tree->only, points[i].id))
+                    fits = tree_take_point(tree, &points[i]);
             if (fits)
                 tree_unlist(tree);
             pthread_mutex_unlock(&tree->lock);

@@ -40,7 +40,9 @@ struct mount_node {
 };
 
 /* `parts_reader`: as of mount_parts_read; borrowed. */
-bdr_ret mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, const char *parts_reader, struct mount_tree **out);
+/* `only`: the one point that is shown, or NULL; borrowed. */
+bdr_ret mount_tree_new(struct bdr_repo *repo, uint64_t cache_bytes, const char *parts_reader, const char *only,
+                       struct mount_tree **out);
 void mount_tree_free(struct mount_tree *tree);
 
 /* NULL when no such number was ever given out. */

@@ -10,6 +10,7 @@
 #include "bdr/bytes.h"
 #include "bdr/disk.h"
 #include "bdr/log.h"
+#include "bdr/osfile.h"
 #include "bdr/repo.h"
 #include <errno.h>
 #include <nbdkit-plugin.h>
@@ -23,7 +24,7 @@
 #define PLUGIN_MAX_REQUEST (32u << 20) /* what every client may send: the protocol's advice, doc/proto.md */
 
 static struct {
-    char *repo_url, *point, *passphrase_file, *key_file, *cache_dir; /* owned */
+    char *repo_url, *point, *passphrase_file, *key_file, *cache_dir, *s3_access; /* owned */
     uint64_t disk_index, cache_bytes, readahead;
     struct bdr_repo *repo;
     struct bdr_disk *disk;
@@ -72,6 +73,8 @@ static int plugin_config(const char *key, const char *value)
         return plugin_text(&plugin.passphrase_file, value, true);
     if (!strcmp(key, "key-file"))
         return plugin_text(&plugin.key_file, value, true);
+    if (!strcmp(key, "s3-access")) /* for programs: not in the help */
+        return plugin_text(&plugin.s3_access, value, true);
     if (!strcmp(key, "cache-dir"))
         return plugin_text(&plugin.cache_dir, value, true);
     if (!strcmp(key, "cache-size"))
@@ -95,6 +98,36 @@ static int plugin_config_complete(void)
     return 0;
 }
 
+/* Lines as serve.h says; *access borrows from `text`, which is cut to pieces. */
+static void plugin_access(char *text, struct bdr_store_access *access)
+{
+    const char **const rows[] = {&access->key,    &access->secret,     &access->endpoint,
+                                 &access->region, &access->addressing, &access->ca_file};
+    char *rest = text, *line;
+
+    for (size_t i = 0; i < BDR_COUNT(rows) && (line = strsep(&rest, "\n")); i++)
+        *rows[i] = *line ? line : NULL;
+}
+
+static struct bdr_err *plugin_repo_open(const struct bdr_repo_options *opt)
+{
+    struct bdr_store_access access = {0};
+    char *text = NULL;
+    struct bdr_err *err;
+    size_t len = 0;
+
+    if (!plugin.s3_access)
+        return bdr_repo_open(plugin.repo_url, opt, &plugin.repo);
+    BDR_TRY(bdr_os_read_file(plugin.s3_access, 4096, &text, &len));
+    plugin_access(text, &access);
+    bdr_store_access_set(&access);
+    err = bdr_repo_open(plugin.repo_url, opt, &plugin.repo);
+    bdr_store_access_set(NULL);
+    bdr_wipe(text, len);
+    free(text);
+    return err;
+}
+
 /* After the fork: the repository may have threads and connections. */
 static int plugin_after_fork(void)
 {
@@ -104,7 +137,7 @@ static int plugin_after_fork(void)
                                    .read_only = true};
     struct bdr_disk_options disk_opt = {.cache_bytes = plugin.cache_bytes, .readahead = (uint32_t)plugin.readahead};
     struct bdr_point_info point;
-    struct bdr_err *err = bdr_repo_open(plugin.repo_url, &opt, &plugin.repo);
+    struct bdr_err *err = plugin_repo_open(&opt);
 
     if (!err)
         err = bdr_repo_find(plugin.repo, plugin.point, NULL, &point);
@@ -125,6 +158,7 @@ static void plugin_unload(void)
     free(plugin.passphrase_file);
     free(plugin.key_file);
     free(plugin.cache_dir);
+    free(plugin.s3_access);
 }
 
 static void *plugin_open(int readonly)

@@ -8,25 +8,34 @@
 #include "bdr/serve.h"
 #include "bdr/child.h"
 #include "bdr/clock.h"
+#include "bdr/osfile.h"
 #include "bdr/osproc.h"
 #include "listen.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#define SERVE_ARGS_MAX  24
+#define SERVE_ARGS_MAX  26
+#define SERVE_FIRST_FD  ((size_t)3) /* as child.h says */
 #define SERVE_ANSWER_MS 120000 /* opening a large repository in object storage brings its index here first */
 #define SERVE_WATCH_MS  1000
 #define SERVE_GREET_MS  100 /* between looks at whether nbdkit lives */
 
 /* Where the plugin lies relative to the program: in a build tree, and as installed. */
-static const char *const serve_beside[] = {"../serve/nbdkit-bdr-nbd-plugin.so", "nbdkit-bdr-nbd-plugin.so"};
+static const char *const serve_beside[] = {"../serve/nbdkit-bdr-nbd-plugin.so", "src/serve/nbdkit-bdr-nbd-plugin.so",
+                                           "../lib/nbdkit-bdr-nbd-plugin.so", "nbdkit-bdr-nbd-plugin.so"};
+
+#define SERVE_SECRETS 2
 
 struct serve_args {
     char *at[SERVE_ARGS_MAX + 1]; /* owned; NULL-terminated */
     size_t n;
     bool failed;
+    int fds[LISTEN_MAX + SERVE_SECRETS]; /* sockets, borrowed; then secrets, owned */
+    size_t n_fds, n_secrets;
 };
 
 BDR_PRINTF(2, 3) static void serve_arg(struct serve_args *a, const char *fmt, ...)
@@ -47,6 +56,22 @@ static void serve_args_free(struct serve_args *a)
 {
     for (size_t i = 0; i < a->n; i++)
         free(a->at[i]);
+    for (size_t i = a->n_fds - a->n_secrets; i < a->n_fds; i++)
+        close(a->fds[i]);
+}
+
+/* What only nbdkit is to read, as a file that has no name; it finds it under `out`. */
+static struct bdr_err *serve_secret(struct serve_args *a, const char *text, char out[32])
+{
+    int fd = memfd_create("bdr-secret", MFD_CLOEXEC);
+
+    if (fd < 0)
+        BDR_FAIL_ERRNO("keeping a secret in memory");
+    BDR_ASSERT(a->n_fds < BDR_COUNT(a->fds));
+    snprintf(out, 32, "/proc/self/fd/%zu", SERVE_FIRST_FD + a->n_fds);
+    a->fds[a->n_fds++] = fd;
+    a->n_secrets++;
+    return bdr_os_pwrite(fd, "a secret", text, strlen(text), 0);
 }
 
 static void serve_plugin(const struct bdr_serve_spec *spec, struct serve_args *a)
@@ -60,10 +85,15 @@ static void serve_plugin(const struct bdr_serve_spec *spec, struct serve_args *a
 
 static struct bdr_err *serve_argv(const struct bdr_serve_spec *spec, struct serve_args *a)
 {
+    char secret[32];
+
     serve_arg(a, "nbdkit");
     serve_arg(a, "--foreground");
     serve_arg(a, "--exit-with-parent");
-    if (spec->tls_dir) {
+    if (spec->psk_file) {
+        serve_arg(a, "--tls=require");
+        serve_arg(a, "--tls-psk=%s", spec->psk_file);
+    } else if (spec->tls_dir) {
         serve_arg(a, "--tls=require");
         serve_arg(a, "--tls-certificates=%s", spec->tls_dir);
         serve_arg(a, "--tls-verify-peer");
@@ -76,6 +106,14 @@ static struct bdr_err *serve_argv(const struct bdr_serve_spec *spec, struct serv
     serve_arg(a, "repo=%s", spec->repo_url);
     serve_arg(a, "point=%s", spec->point ? spec->point : "latest");
     serve_arg(a, "disk=%u", spec->disk);
+    if (spec->passphrase) {
+        BDR_TRY(serve_secret(a, spec->passphrase, secret));
+        serve_arg(a, "passphrase-file=%s", secret);
+    }
+    if (spec->s3_access) {
+        BDR_TRY(serve_secret(a, spec->s3_access, secret));
+        serve_arg(a, "s3-access=%s", secret);
+    }
     if (spec->passphrase_file)
         serve_arg(a, "passphrase-file=%s", spec->passphrase_file);
     if (spec->key_file)
@@ -133,6 +171,8 @@ static struct bdr_err *serve_on(const struct bdr_serve_spec *spec, struct serve_
     char uri[sizeof(l->uri) + 8];
     bool ended = false;
 
+    memcpy(a->fds, l->fds, l->n * sizeof(l->fds[0]));
+    a->n_fds = l->n;
     BDR_TRY(serve_argv(spec, a));
     /* Where nbdkit-cow-filter(1) puts its file; /var/tmp when not told. */
     if (spec->cow_dir && asprintf(&tmpdir, "TMPDIR=%s", spec->cow_dir) < 0) {
@@ -140,10 +180,10 @@ static struct bdr_err *serve_on(const struct bdr_serve_spec *spec, struct serve_
         BDR_NOMEM_IF_NULL(tmpdir);
     }
     BDR_TRY(bdr_child_start(
-        &(struct bdr_child_spec){.argv = (const char *const *)a->at, .fds = l->fds, .n_fds = l->n, .env = tmpdir}, &c));
+        &(struct bdr_child_spec){.argv = (const char *const *)a->at, .fds = a->fds, .n_fds = a->n_fds, .n_quiet = a->n_secrets, .env = tmpdir}, &c));
     BDR_TRY(serve_wait_ready(c, l, cancel));
     serve_listen_close(l, false); /* nbdkit has its own copies: now only it keeps the address */
-    snprintf(uri, sizeof(uri), "%s%s", spec->tls_dir ? "nbds" : "nbd", l->uri + strlen("nbd"));
+    snprintf(uri, sizeof(uri), "%s%s", spec->tls_dir || spec->psk_file ? "nbds" : "nbd", l->uri + strlen("nbd"));
     if (spec->ready)
         spec->ready(spec->ready_ctx, uri);
     while (!ended)
@@ -158,7 +198,7 @@ struct bdr_err *bdr_serve_run(const struct bdr_serve_spec *spec, const struct bd
     struct bdr_err *err;
 
     BDR_TRY(serve_listen_open(spec->listen, &l));
-    if (!l.loopback && !spec->tls_dir && !spec->allow_plain)
+    if (!l.loopback && !spec->tls_dir && !spec->psk_file && !spec->allow_plain)
         err = bdr_err_new(BDR_INVAL, 0, BDR_AT,
                           "serving %s without TLS shows the disk to the network; add --tls DIR or listen on 127.0.0.1",
                           spec->listen);

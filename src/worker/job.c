@@ -39,6 +39,14 @@ void bdr_worker_job_checkpoint(struct bdr_worker_job *pub, const char *text)
     pthread_mutex_unlock(&j->lock);
 }
 
+void bdr_worker_job_hurry(struct bdr_worker_job *pub)
+{
+    struct job *j = (struct job *)pub;
+
+    atomic_store(&j->hurry, true);
+    worker_poke(j->w, 0);
+}
+
 void bdr_worker_job_meter(struct bdr_worker_job *pub, void (*fn)(void *ctx, struct bdr_worker_job *job), void *ctx)
 {
     struct job *j = (struct job *)pub;

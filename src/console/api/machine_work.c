@@ -266,6 +266,19 @@ static struct bdr_err *platform_of(struct bdr_tx *tx, struct compose *c, int64_t
     return names_json(tx, row->id, p->more);
 }
 
+/* The key of a share is sealed, not one of the job's parameters, which people see. */
+static struct bdr_err *share_of(struct bdr_tx *tx, struct compose *c)
+{
+    const char *psk = NULL;
+
+    if (strcmp(c->job->kind, "share") != 0 || !c->job->recovery_id.set || !c->out->params)
+        return NULL;
+    BDR_TRY(secret_text(tx, c->req, "recovery", c->job->recovery_id.v, "psk", &psk));
+    if (psk && json_object_set_new(c->out->params, "psk", json_string(psk)))
+        BDR_FAIL(BDR_NOMEM, 0, "allocating memory");
+    return NULL;
+}
+
 static struct bdr_err *compose(struct bdr_tx *tx, void *ctx)
 {
     struct compose *c = ctx;
@@ -281,6 +294,7 @@ static struct bdr_err *compose(struct bdr_tx *tx, void *ctx)
                                     .origin = machine_text(j->origin),
                                     .lease_s = BDR_JOB_LEASE_MS / 1000};
     BDR_TRY(params_of(c, &c->out->full));
+    BDR_TRY(share_of(tx, c));
     BDR_TRY(host_of(tx, c, &host));
     if (!repository.set && host)
         repository = host->repository_id;

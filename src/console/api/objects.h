@@ -116,5 +116,5 @@ bdr_ret bdr_recoveries_follow(struct bdr_console *c, int64_t now_ms);
 extern const struct bdr_choice obj_consistencies[]; /* crash, filesystem, application */
 
 extern const struct bdr_route_table api_hosts_table, api_policies_table, api_repositories_table, api_gateways_table,
-    api_jobs_table, api_points_table, api_recoveries_table, api_platforms_table, api_platform_kinds_table,
+    api_jobs_table, api_points_table, api_shares_table, api_recoveries_table, api_platforms_table, api_platform_kinds_table,
     api_names_table, api_proxies_table, api_machines_table, api_cli_login_table;

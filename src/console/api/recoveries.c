@@ -11,17 +11,20 @@
 
 #define FOLLOWED 100 /* recoveries brought up to date at once */
 
-enum { EXPORT, DRILL, TAKEOVER, FAILBACK };
+enum { EXPORT, DRILL, TAKEOVER, FAILBACK, SHARE };
 static const struct bdr_choice kinds[] = {
     {"export", EXPORT, "As files or onto a device, at the gateway.", "导出"},
     {"drill", DRILL, "Boot it apart from all others, look, throw it away.", "演练"},
     {"takeover", TAKEOVER, "Boot it in the place of the lost machine.", "接管"},
     {"failback", FAILBACK, "Bring it back to the production site.", "回切"},
+    {"share", SHARE, "Served by the gateway, read-only: made by POST /v1/shares.", "共享"},
     {.name = NULL},
 };
 static const struct bdr_choice targets[] = {
     {"file", 0, "To a file of the gateway, or into a folder, a file a disk.", "文件"},
     {"device", 1, "Onto a block device of the gateway.", "块设备"},
+    {"nbd", 2, "Shares: a disk over NBD.", "NBD"},
+    {"mount", 3, "Shares: a folder of the gateway.", "挂载"},
     {.name = NULL},
 };
 static const struct bdr_choice formats[] = {
@@ -280,6 +283,8 @@ static struct bdr_err *recovery_check(struct bdr_req *req, const struct recovery
     bool up = strstr(r->path, "/../") || (last - r->path >= 3 && !strcmp(last - 3, "/.."));
     unsigned bad = 0;
 
+    if (r->kind == SHARE || r->target > 1)
+        BDR_REFUSE(req, BDR_INVAL, "A point is served by POST /v1/shares; a recovery writes it to a file or a device.");
     if (r->kind != EXPORT)
         BDR_REFUSE(req, BDR_UNSUPPORTED,
                    "Recoveries of kind %s are not there yet; export a point and boot it by hand.",
@@ -325,6 +330,8 @@ static struct bdr_err *cancel_tx(struct bdr_tx *tx, void *ctx)
         BDR_TRY(bdr_q_job_get(tx, (int64_t)was.job, &job));
         BDR_TRY(bdr_job_person_says(tx, (int64_t)was.job, BDR_JOB_ON_CANCEL, bdr_req_who_name(c->req), api_now(), &now));
     }
+    if (!bdr_job_held(now))
+        BDR_TRY(bdr_q_sealed_delete(tx, "recovery", c->id, &n));
     if (bdr_job_held(now))
         c->wake_machine = job && job->worker_id.set ? job->worker_id.v : 0;
     else
@@ -366,6 +373,8 @@ static struct bdr_err *follow_one(struct bdr_tx *tx, const struct bdr_row_recove
     struct bdr_opt_i64 rpo = {0};
     int64_t n;
 
+    if (r->ended_ms.set) /* a share's key is worth nothing now */
+        BDR_TRY(bdr_q_sealed_delete(tx, "recovery", r->id, &n));
     if (r->point_id.set)
         BDR_TRY(bdr_q_point_get(tx, r->point_id.v, &p));
     if (p && r->started_ms.set)

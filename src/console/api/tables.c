@@ -25,6 +25,7 @@ const struct bdr_route_table *const api_tables[] = {
     &api_jobs_table,
     &api_points_table,
     &api_recoveries_table,
+    &api_shares_table,
     &api_platforms_table,
     &api_platform_kinds_table,
     &api_names_table,

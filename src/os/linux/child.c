@@ -135,12 +135,12 @@ struct bdr_err *bdr_child_start(const struct bdr_child_spec *spec, struct bdr_ch
     int pipe_fd[2];
     pid_t pid, parent = getpid();
 
-    BDR_ASSERT(spec->n_fds <= BDR_CHILD_FDS);
+    BDR_ASSERT(spec->n_fds <= BDR_CHILD_FDS && spec->n_quiet <= spec->n_fds);
     path = child_find(spec->argv[0]);
     if (!path)
         BDR_FAIL(BDR_NOTFOUND, ENOENT, "the program '%s' is not in PATH; install it", spec->argv[0]);
-    snprintf(listen_fds, sizeof(listen_fds), "LISTEN_FDS=%zu", spec->n_fds);
-    env = child_env(spec->untrusted, spec->env, spec->n_fds ? listen_fds : NULL, listen_pid);
+    snprintf(listen_fds, sizeof(listen_fds), "LISTEN_FDS=%zu", spec->n_fds - spec->n_quiet);
+    env = child_env(spec->untrusted, spec->env, spec->n_fds > spec->n_quiet ? listen_fds : NULL, listen_pid);
     BDR_NOMEM_IF_NULL(env);
     c = calloc(1, sizeof(*c));
     BDR_NOMEM_IF_NULL(c);

@@ -169,7 +169,7 @@ static void test_tree__reader_fails__the_disk_is_there_without_partitions(void *
 
     put(lab, 0, "c", 1);
     ok(bdr_repo_open(lab->repo, NULL, &repo));
-    ok(mount_tree_new(repo, 0, BAD_READER, &tree));
+    ok(mount_tree_new(repo, 0, BAD_READER, NULL, &tree));
     ok(mount_tree_lookup(tree, mount_tree_by_ino(tree, 1), "host", &host));
     while ((point = mount_tree_child(tree, host, &at)) && point->kind != MOUNT_POINT)
         ;

@@ -73,8 +73,8 @@ static void test_tree__two_mounts__have_the_same_inode_numbers(void **state)
 
     (void)state;
     ok(bdr_repo_open(repo_path, NULL, &repo));
-    ok(mount_tree_new(repo, 0, PARTS_READER, &a));
-    ok(mount_tree_new(repo, 0, PARTS_READER, &b));
+    ok(mount_tree_new(repo, 0, PARTS_READER, NULL, &a));
+    ok(mount_tree_new(repo, 0, PARTS_READER, NULL, &b));
     host = must_find(a, mount_tree_by_ino(a, 1), "host1");
     while ((point = mount_tree_child(a, host, &at))) {
         struct mount_node *other = must_find(b, must_find(b, mount_tree_by_ino(b, 1), "host1"), point->name);
@@ -101,7 +101,7 @@ static void test_tree__pruned_point__disappears_and_a_new_one_comes(void **state
     FILE *f;
 
     ok(bdr_repo_open(repo_path, NULL, &repo));
-    ok(mount_tree_new(repo, 0, PARTS_READER, &tree));
+    ok(mount_tree_new(repo, 0, PARTS_READER, NULL, &tree));
     root = mount_tree_by_ino(tree, 1);
     host = must_find(tree, root, "host0");
     before = mount_tree_latest(tree, host);
@@ -158,7 +158,7 @@ static void test_tree__many_threads__see_whole_points(void **state)
 
     (void)state;
     ok(bdr_repo_open(repo_path, NULL, &repo));
-    ok(mount_tree_new(repo, 0, PARTS_READER, &tree));
+    ok(mount_tree_new(repo, 0, PARTS_READER, NULL, &tree));
     ok(bdr_pool_start("look", 8, many_look, tree, NULL, &pool));
     ok(bdr_pool_join(pool));
     mount_tree_free(tree);

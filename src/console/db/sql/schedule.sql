@@ -64,5 +64,7 @@ ON CONFLICT (repository_id) DO UPDATE SET verify_ms = excluded.verify_ms WHERE r
 SELECT h.id AS host_id, p.retention FROM host h JOIN policy p ON p.id = h.policy_id
  WHERE h.repository_id = :repository_id AND p.retention <> '' ORDER BY p.retention, h.id;
 
--- care_held(:repository_id i64) -> many (ref text)     points that a person holds
-SELECT ref FROM point WHERE repository_id = :repository_id AND held = 1 AND state <> 'removed' ORDER BY id;
+-- care_held(:repository_id i64) -> many (ref text)     points that a person holds, or that are served now
+SELECT ref FROM point WHERE repository_id = :repository_id AND state <> 'removed'
+   AND (held = 1 OR EXISTS (SELECT 1 FROM recovery v WHERE v.point_id = point.id AND v.kind = 'share'
+                               AND v.state IN ('planned', 'running'))) ORDER BY id;

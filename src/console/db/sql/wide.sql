@@ -183,11 +183,11 @@ SELECT v.id, v.kind, v.host_id, v.point_id, v.target, v.params, v.state, v.netwo
   FROM recovery v JOIN host h ON h.id = v.host_id WHERE v.id = :id;
 
 -- recovery_behind(:limit i64) -> many (id i64, point_id i64?, was text, created_ms i64, job_id i64, job_state text,
---   started_ms i64?, ended_ms i64?, error_text text, result text)     exports whose job went on since they were looked at
+--   started_ms i64?, ended_ms i64?, error_text text, result text)     exports and shares whose job went on since they were looked at
 SELECT v.id, v.point_id, v.state AS was, v.created_ms, j.id AS job_id, j.state AS job_state, j.started_ms, j.ended_ms,
        j.error_text, j.result
   FROM recovery v JOIN job j ON j.recovery_id = v.id
- WHERE v.kind = 'export' AND v.state IN ('planned', 'running') AND (j.state IN ('done', 'failed', 'cancelled')
+ WHERE v.kind IN ('export', 'share') AND v.state IN ('planned', 'running') AND (j.state IN ('done', 'failed', 'cancelled')
     OR (v.state = 'planned' AND j.state IN ('running', 'pausing', 'cancelling'))) ORDER BY v.id LIMIT :limit;
 
 -- row platform_counts (platform_id i64, hosts i64, protected i64, proxies i64, alive i64, jobs i64)

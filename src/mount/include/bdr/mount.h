@@ -18,6 +18,7 @@ struct bdr_repo;
 struct bdr_mount_spec {
     struct bdr_repo *repo;    /* borrowed */
     const char *mountpoint;   /* an empty folder */
+    const char *point;        /* id: this one alone is there; NULL: all */
     bool allow_other;         /* other users may read too; without it only who mounts */
     uint32_t threads;         /* requests answered at once; 0: 8 */
     const char *parts_reader; /* path of bdr-parts; NULL: beside the program */

@@ -16,6 +16,7 @@ struct bdr_child_spec {
     const char *const *argv; /* NULL-terminated; argv[0] without a '/' is looked up in PATH. Never a secret. */
     const int *fds;          /* passed as descriptors 3, 4, ... by the socket activation protocol */
     size_t n_fds;            /* at most BDR_CHILD_FDS */
+    size_t n_quiet;          /* of those the last ones: files that it opens as /proc/self/fd/N, no sockets */
     const char *env;         /* one "NAME=value" for the program, or NULL */
     bool untrusted;          /* it gets no environment at all, what it says is not logged, and stop kills it at once */
     bool with_us;            /* it gets SIGTERM when the thread that starts it ends, however we die: no orphan keeps our port */

@@ -16,6 +16,10 @@ struct bdr_serve_spec {
     uint32_t disk;
     const char *listen;   /* path of a unix socket (has a '/'), or HOST:PORT, [V6]:PORT; port 0: any free one */
     const char *tls_dir;  /* folder with ca-cert.pem, server-cert.pem, server-key.pem; clients need a certificate */
+    const char *psk_file; /* "user:hex key", a line each, 0600, there as long as it is served: TLS by these; instead of tls_dir */
+    /* Secrets of a program that has them in memory; they pass through files without a name. NULL: none. */
+    const char *passphrase; /* instead of passphrase_file */
+    const char *s3_access;  /* key, secret, endpoint, region, addressing, CA file: a line each, "" where there is none */
     bool allow_plain;     /* TCP beyond this machine without TLS */
     bool writable;        /* writes go to a temporary file and are forgotten at the end */
     const char *cow_dir;  /* where that file is made; NULL: /var/tmp */

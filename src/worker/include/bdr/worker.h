@@ -70,6 +70,8 @@ struct bdr_worker_job {
 void bdr_worker_job_step(struct bdr_worker_job *job, const char *fmt, ...) BDR_PRINTF(2, 3);
 /* Where another worker could go on; told with the next beat. Any thread. */
 void bdr_worker_job_checkpoint(struct bdr_worker_job *job, const char *text);
+/* Beats now rather than when it is due: somebody waits for what was just told. Any thread. */
+void bdr_worker_job_hurry(struct bdr_worker_job *job);
 /*
  * `fn(ctx, job)` is called before each beat to fill in the figures above, on another thread, until it is set to NULL;
  * once that returned it is not running any more.
