@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sink_local.c - a sink that is a repository opened here: session.h and map.h under other names. */
+#include "bdr/pace.h"
 #include "bdr/point.h"
 #include "bdr/sink.h"
 #include <stdio.h>
@@ -10,6 +11,10 @@ struct local {
     struct bdr_repo *repo;       /* borrowed */
     struct bdr_session *session; /* owned; NULL: nothing is begun */
     char *host, *base_point;     /* owned */
+    const atomic_uint_fast64_t *bandwidth_bps; /* borrowed; NULL: unlimited */
+    const struct bdr_cancel *cancel;           /* of what is begun; borrowed */
+    struct bdr_pace pace;
+    atomic_uint_fast64_t paced; /* of the session's stored bytes: those that waited for their turn */
 };
 
 static struct local *local_of(const struct bdr_sink *s)
@@ -36,6 +41,7 @@ static void local_free(struct bdr_sink *s)
     struct local *l = local_of(s);
 
     local_abandon(s);
+    bdr_pace_done(&l->pace);
     free(l->host);
     free(l->base_point);
     free(l);
@@ -56,6 +62,8 @@ static struct bdr_err *local_begin(struct bdr_sink *s, const struct bdr_sink_beg
     struct local *l = local_of(s);
 
     local_abandon(s);
+    l->cancel = opt->cancel;
+    atomic_store(&l->paced, 0);
     BDR_TRY(local_text(&l->host, opt->host));
     BDR_TRY(local_text(&l->base_point, opt->base_point));
     return bdr_session_begin(l->repo,
@@ -94,12 +102,42 @@ static struct bdr_err *local_id(struct bdr_sink *s, const void *data, size_t len
     return bdr_session_id(local_of(s)->session, data, len, out);
 }
 
+/* Bytes go out a tenth of a second's worth at a time: another limit, or none, is felt at once. */
+static struct bdr_err *local_wait(struct local *l, uint64_t bytes)
+{
+    while (bytes) {
+        uint64_t bps = atomic_load(l->bandwidth_bps), n = BDR_MIN(bytes, BDR_MAX(bps / 10, (uint64_t)1));
+
+        if (!bps)
+            return NULL;
+        BDR_TRY(bdr_pace_take(&l->pace, bps, n, l->cancel));
+        bytes -= n;
+    }
+    return NULL;
+}
+
+/* What was stored since the last one waited: compressed, as it goes over the network. Each byte is one thread's. */
+static struct bdr_err *local_pace(struct local *l)
+{
+    uint64_t now, was;
+
+    if (!l->bandwidth_bps)
+        return NULL;
+    now = atomic_load(&bdr_session_stats(l->session)->bytes_stored);
+    was = atomic_load(&l->paced);
+    while (was < now)
+        if (atomic_compare_exchange_weak(&l->paced, &was, now))
+            return local_wait(l, now - was);
+    return NULL;
+}
+
 static struct bdr_err *local_put(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
                                  const void *data, size_t len, bool *out_new)
 {
     (void)run;
     (void)block;
-    return bdr_session_put(local_of(s)->session, BDR_BLOCK_DATA, id, data, len, out_new);
+    BDR_TRY(bdr_session_put(local_of(s)->session, BDR_BLOCK_DATA, id, data, len, out_new));
+    return local_pace(local_of(s));
 }
 
 static struct bdr_err *local_keep(struct bdr_sink *s, struct bdr_sink_run *run, uint64_t block, const struct bdr_id *id,
@@ -241,6 +279,13 @@ struct bdr_err *bdr_sink_local(struct bdr_repo *repo, struct bdr_sink **out)
     BDR_NOMEM_IF_NULL(l);
     l->sink.ops = &local_ops;
     l->repo = repo;
+    bdr_pace_init(&l->pace);
     *out = &l->sink;
     return NULL;
+}
+
+void bdr_sink_local_limit(struct bdr_sink *s, const atomic_uint_fast64_t *bandwidth_bps)
+{
+    BDR_ASSERT(s->ops == &local_ops);
+    local_of(s)->bandwidth_bps = bandwidth_bps;
 }

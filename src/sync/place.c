@@ -116,7 +116,9 @@ struct bdr_err *place_open(const struct bdr_sync *s, struct place *out)
     if (!work->store.url || !*work->store.url)
         BDR_FAIL(BDR_INVAL, 0, "the job's repository has no address");
     BDR_TRY(place_repo(s, out));
-    return bdr_sink_local(out->repo, &out->sink);
+    BDR_TRY(bdr_sink_local(out->repo, &out->sink));
+    bdr_sink_local_limit(out->sink, &s->job->bandwidth_bps);
+    return NULL;
 }
 
 void place_close(struct place *p)

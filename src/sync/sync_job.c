@@ -37,6 +37,7 @@ static json_t *sync_result(const struct bdr_backup_result *r)
     result_number(doc, "stored_bytes", r->stored_bytes);
     result_number(doc, "sent_bytes", r->sent_bytes);
     result_number(doc, "unreadable_bytes", r->unreadable_bytes);
+    result_number(doc, "audited_blocks", r->audited_blocks);
     result_number(doc, "audit_misses", r->audit_misses);
     result_number(doc, "scan_cache_blocks", r->scan_blocks);
     result_number(doc, "passes", r->moment.passes);

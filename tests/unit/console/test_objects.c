@@ -482,6 +482,73 @@ static void test_recovery__export__becomes_a_job_of_the_gateway(void **state)
     refused(r, 409, "POST", "/v1/recoveries/1/cancel", NULL, "failed");
 }
 
+static size_t held_of(struct rig *r, int64_t repository)
+{
+    BDR_AUTO(mem) struct bdr_row_care_held *row = NULL;
+    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
+    size_t n = 0;
+
+    check_ok(bdr_tx_begin(r->bed->db, BDR_TX_READ, &tx));
+    check_ok(bdr_q_care_held(tx, repository, &row, &n));
+    return n;
+}
+static bool key_there(struct rig *r, int64_t share)
+{
+    BDR_AUTO(mem) struct bdr_row_sealed_get *sealed = NULL;
+    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
+
+    check_ok(bdr_tx_begin(r->bed->db, BDR_TX_READ, &tx));
+    check_ok(bdr_q_sealed_get(tx, "recovery", share, "psk", &sealed));
+    return sealed != NULL;
+}
+
+static void test_share__its_key__is_told_once_and_gone_at_the_end(void **state)
+{
+    struct site s;
+    char key[128], *text;
+    json_t *v;
+
+    RIG_OF(state, r);
+    s = protected_site(r);
+    refused(r, 409, "POST", "/v1/shares", "{\"host\":1}", "no recovery point yet");
+    point_add(r, s.host, s.repository, "p-1", 1000000);
+    refused(r, 422, "POST", "/v1/shares", "{\"host\":1,\"target\":\"mount\",\"disk\":1}", "all disks");
+    refused(r, 422, "POST", "/v1/shares", "{\"host\":1,\"for_s\":1}", "for_s");
+    refused(r, 400, "POST", "/v1/recoveries", "{\"host\":1,\"path\":\"/srv/x\",\"target\":\"nbd\"}", "/v1/shares");
+    json_decref(rig_want(r, r->viewer, 403, "POST", "/v1/shares", "{\"host\":1}"));
+    v = rig_want(r, r->operator_, 201, "POST", "/v1/shares", "{\"host\":1,\"disk\":1}");
+    assert_string_equal(rig_at(v, "/state"), "waiting");
+    snprintf(key, sizeof(key), "%s", rig_at(v, "/secret"));
+    assert_int_equal(strlen(key), strlen("share-1:") + 64);
+    json_decref(v);
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const path[] = {"/v1/shares/1", "/v1/recoveries/1", "/v1/jobs/1", "/v1/audit"};
+
+        v = rig_want(r, r->admin, 200, "GET", path[i], NULL);
+        text = json_dumps(v, 0);
+        assert_null(strstr(text, key + strlen("share-1:")));
+        free(text);
+        json_decref(v);
+    }
+    assert_true(key_there(r, 1));
+    assert_int_equal(held_of(r, s.repository), 1); /* retention keeps it meanwhile */
+    v = rig_want(r, r->operator_, 200, "POST", "/v1/shares/1/stop", NULL);
+    assert_string_equal(rig_at(v, "/state"), "ended");
+    json_decref(v);
+    assert_false(key_there(r, 1));
+    assert_int_equal(held_of(r, s.repository), 0);
+    refused(r, 409, "POST", "/v1/shares/1/stop", NULL, "ended");
+    /* one whose job ends by itself */
+    done(r, 201, "POST", "/v1/shares", "{\"host\":1,\"disk\":1}");
+    check_ok(bed_sql(r->bed, "UPDATE job SET state = 'done', started_ms = 2000000, ended_ms = 3000000 WHERE id = 2"));
+    check_ok(bdr_recoveries_follow(r->console, 0));
+    v = rig_want(r, r->viewer, 200, "GET", "/v1/shares/2", NULL);
+    assert_string_equal(rig_at(v, "/state"), "ended");
+    json_decref(v);
+    assert_false(key_there(r, 2));
+    assert_int_equal(held_of(r, s.repository), 0);
+}
+
 static void test_recovery__goes_on__as_its_job_does(void **state)
 {
     struct bdr_row_job *job = NULL;
@@ -566,6 +633,7 @@ int main(void)
         RIG(test_point__held_ones__are_not_removed),
         RIG(test_recovery__export__becomes_a_job_of_the_gateway),
         RIG(test_recovery__goes_on__as_its_job_does),
+        RIG(test_share__its_key__is_told_once_and_gone_at_the_end),
         RIG(test_gateway__with_repositories__stays),
         RIG(test_agent__list__names_its_host),
     };

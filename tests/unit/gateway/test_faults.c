@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -367,6 +368,49 @@ static void test_bandwidth__of_a_host__is_kept(void **state)
     free(image);
 }
 
+struct raise {
+    struct bdr_backup_meter meter;
+    atomic_uint_fast64_t bps;
+};
+static void *raise_when_it_reads(void *ctx)
+{
+    struct raise *r = ctx;
+
+    while (!atomic_load(&r->meter.read_bytes))
+        bdr_err_drop(bdr_cancel_sleep(NULL, 5), "never cancelled");
+    atomic_store(&r->bps, 0);
+    return NULL;
+}
+
+/* A worker that writes a repository itself keeps to its job's limit, too, and a new limit is felt while it runs. */
+static void test_bandwidth__without_a_gateway__is_kept_and_changes(void **state)
+{
+    struct bed *b = *state;
+    char *image = noise(b, "a.img", 8 * MIB, 10), *other = noise(b, "b.img", 8 * MIB, 11);
+    BDR_AUTO(sink) struct bdr_sink *sink = NULL;
+    BDR_AUTO(repo) struct bdr_repo *repo = NULL;
+    struct bdr_backup_result r = {0};
+    struct raise raise = {.bps = 4 * MIB};
+    uint64_t begun;
+    pthread_t t;
+
+    bed_start(b, false, "none", 65536);
+    repo = bed_repo(b);
+    engine_ok(bdr_sink_local(repo, &sink));
+    bdr_sink_local_limit(sink, &raise.bps);
+    begun = bdr_clock_mono_ms();
+    engine_ok(bed_backup_to(sink, image, NULL, NULL, NULL, &r));
+    assert_true(bdr_clock_mono_ms() - begun >= 1500); /* 2 s by the limit */
+    bed_same(b, r.point_id, image);
+    atomic_store(&raise.bps, 1); /* outside of a policy's hours: that would take 97 days */
+    assert_int_equal(pthread_create(&t, NULL, raise_when_it_reads, &raise), 0);
+    engine_ok(bed_backup_to(sink, other, NULL, &raise.meter, NULL, &r));
+    pthread_join(t, NULL);
+    bed_same(b, r.point_id, other);
+    free(image);
+    free(other);
+}
+
 /* ---- a full disk ---- */
 
 static void test_disk__full__507_and_nothing_lost(void **state)
@@ -422,6 +466,7 @@ int main(void)
         T(test_cancel__in_an_upload__within_a_second),
         T(test_two_writers__the_older_is_fenced),
         T(test_bandwidth__of_a_host__is_kept),
+        T(test_bandwidth__without_a_gateway__is_kept_and_changes),
         T(test_disk__full__507_and_nothing_lost),
     };
 

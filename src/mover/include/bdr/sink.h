@@ -18,6 +18,8 @@ struct bdr_sink_run;
 
 /* A repository that is open here; borrowed. */
 bdr_ret bdr_sink_local(struct bdr_repo *repo, struct bdr_sink **out);
+/* It stores at most so many bytes a second, compressed; 0: unlimited. May change at any time; borrowed. Before begin. */
+void bdr_sink_local_limit(struct bdr_sink *s, const atomic_uint_fast64_t *bandwidth_bps);
 void bdr_sink_free(struct bdr_sink *s);
 
 struct bdr_sink_begin {
