@@ -30,6 +30,9 @@ static const char *const serve_beside[] = {"../serve/nbdkit-bdr-nbd-plugin.so", 
 
 #define SERVE_SECRETS 2
 
+/* nbdkit of our own, as packages that bring their libraries have it; else PATH finds it. */
+static const char *const serve_nbdkit[] = {"nbdkit"};
+
 struct serve_args {
     char *at[SERVE_ARGS_MAX + 1]; /* owned; NULL-terminated */
     size_t n;
@@ -83,11 +86,20 @@ static void serve_plugin(const struct bdr_serve_spec *spec, struct serve_args *a
     serve_arg(a, "%s", spec->plugin ? spec->plugin : path ? path : "bdr-nbd");
 }
 
+static void serve_program(struct serve_args *a)
+{
+    BDR_AUTO(mem) char *path = NULL;
+    struct bdr_err *err = bdr_os_beside(serve_nbdkit, BDR_COUNT(serve_nbdkit), &path);
+
+    bdr_err_drop(err, "PATH has it");
+    serve_arg(a, "%s", path ? path : "nbdkit");
+}
+
 static struct bdr_err *serve_argv(const struct bdr_serve_spec *spec, struct serve_args *a)
 {
     char secret[32];
 
-    serve_arg(a, "nbdkit");
+    serve_program(a);
     serve_arg(a, "--foreground");
     serve_arg(a, "--exit-with-parent");
     if (spec->psk_file) {

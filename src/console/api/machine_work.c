@@ -300,12 +300,8 @@ static struct bdr_err *compose(struct bdr_tx *tx, void *ctx)
                                     .checkpoint = machine_text(j->checkpoint),
                                     .origin = machine_text(j->origin),
                                     .lease_s = BDR_JOB_LEASE_MS / 1000};
-<<<<<<< HEAD
-    BDR_TRY(params_of(c, &c->out->full));
-    BDR_TRY(share_of(tx, c));
-=======
     BDR_TRY(params_of(tx, c, &c->out->full));
->>>>>>> rel
+    BDR_TRY(share_of(tx, c));
     BDR_TRY(host_of(tx, c, &host));
     if (!repository.set && host)
         repository = host->repository_id;

@@ -257,6 +257,7 @@ static void test_sync__full_then_changes__both_are_the_platforms(void **state)
     same_as_platform(b, first, 2);
     second = result_of(b, sync_job(b, "gen=4,fault=read"));
     assert_false(json_is_true(json_object_get(second, "full")));
+    assert_true(json_integer_value(json_object_get(second, "audited_blocks")) > 0); /* unchanged ones, read all the same */
     assert_true(json_integer_value(json_object_get(second, "read_bytes")) < 2 * 16777216);
     same_as_platform(b, second, 4);
     json_decref(first);
