@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path'
 export const BUILD = resolve(process.env.BUILD ?? '../build')
 export const PASSWORD = 'correct horse battery staple'
 
-const freePort = () =>
+export const freePort = () =>
   new Promise((done, fail) => {
     const s = createServer()
     s.on('error', fail).listen(0, '127.0.0.1', () => {
@@ -31,8 +31,8 @@ export async function until(what, fn, ms = 20000) {
 }
 
 export class Console {
-  /** `packages`: a folder that 30080 serves. */
-  static async start({ packages } = {}) {
+  /** `packages`: a folder that 30080 serves. `program`: another one than the build's, which has to find its web files itself. */
+  static async start({ packages, program } = {}) {
     const c = new Console()
     c.dir = mkdtempSync(join(tmpdir(), 'bdr-web-'))
     c.port = await freePort()
@@ -40,8 +40,8 @@ export class Console {
     c.base = `https://127.0.0.1:${c.port}`
     c.log = ''
     const args = ['run', '--data', c.dir, '--address', '127.0.0.1', '--port', c.port, '--http-port', c.httpPort, '--name', '127.0.0.1',
-      '--web', join(BUILD, 'web/dist'), ...(packages ? ['--packages', packages] : [])]
-    c.child = spawn(join(BUILD, 'src/console/bdr-console'), args.map(String), { stdio: ['ignore', 'pipe', 'pipe'] })
+      ...(program ? [] : ['--web', join(BUILD, 'web/dist')]), ...(packages ? ['--packages', packages] : [])]
+    c.child = spawn(program ?? join(BUILD, 'src/console/bdr-console'), args.map(String), { stdio: ['ignore', 'pipe', 'pipe'] })
     c.child.stdout.on('data', (d) => (c.log += d))
     c.child.stderr.on('data', (d) => (c.log += d))
     c.child.on('exit', (code, sig) => (c.ended = `${code ?? sig}`))
