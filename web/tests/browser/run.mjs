@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { Browser, Tally } from './browser.mjs'
 import { BUILD, Console, PASSWORD } from './console.mjs'
 import { site } from './fleet.mjs'
+import { installedTests } from './installed.mjs'
 import { servedTests } from './served.mjs'
 import { KINDS, pagesOf } from './stories.mjs'
 
@@ -106,6 +107,7 @@ try {
   await tally.test('the bundle is small enough', bundle)
   if (!only.length) {
     await servedTests(c, tally)
+    await installedTests(tally)
     await firstLogin(c)
   } else {
     await c.login('admin', c.firstPassword)
