@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { i18n } from '@/i18n'
+import { words } from '@/i18n/words'
 import { whyNot } from '@/lib/allowed'
 import { said } from '@/lib/said'
 import { SAID } from '@/tables/said'
@@ -80,6 +81,14 @@ describe('what the programs say', () => {
     for (const m of zh.matchAll(/\{(\d)\}/g)) expect(Number(m[1])).toBeLessThanOrEqual(n)
     expect(zh).toMatch(HAN)
     expect(SAID.filter(([p]) => p === pattern)).toHaveLength(1)
+  })
+})
+
+describe('the audit log', () => {
+  it('has words for each action that the console writes', () => {
+    const actions = sources('console/api').flatMap((f) => [...readFileSync(f, 'utf8').matchAll(/(?:api_audit|audited)\([^;]*?"([a-z]+\.[a-z-]+)"|\.action = "([a-z]+\.[a-z-]+)"/g)].map((m) => m[1] ?? m[2]))
+    expect(actions.length).toBeGreaterThan(30)
+    expect([...new Set(actions)].filter((a) => !(a.split('.')[0] in words.object) || !(a.split('.')[1] in words.auditVerb))).toEqual([])
   })
 })
 
