@@ -92,10 +92,6 @@ static const char *kind_name(int kind)
     "else echo 'The install script was changed on its way; nothing was run.' >&2; false; fi; "                         \
     "r=$?; rm -f \"$f\"; (exit $r)"
 #define MANUAL "BDR_TOKEN='%s' bdr-%s enrol --console '%s' --ca '%s'"
-/* A gateway's own options; printf is the shell's, so the token is no argument here either. */
-#define MANUAL_GATEWAY                                                                                                 \
-    "printf '%%s\\n' '%s' | bdr-gateway enrol --console '%s' --ca-print '%s' --token-file /dev/stdin && "              \
-    "bdr-gateway serve"
 
 /* What a gateway is told beside that: " --port '8443' --url 'https://gw1:8443' --data '/srv/dr'". Their shapes quote. */
 static struct bdr_err *gateway_options(struct bdr_req *req, const struct enrolment_new *in, const char **out)
@@ -129,9 +125,7 @@ static struct bdr_err *commands(struct bdr_req *req, const char *more, struct en
 
     BDR_TRY(api_refusal(req, bdr_settings_urls(c, bdr_req_header(req, "Host"), &https, &http)));
     bdr_fingerprint_text(bdr_ca_info(c->ca)->fingerprint, ca);
-    out->manual = strcmp(out->kind, "gateway") != 0
-                      ? bdr_arena_printf(bdr_req_arena(req), MANUAL, out->token, out->kind, https, ca)
-                      : bdr_arena_printf(bdr_req_arena(req), MANUAL_GATEWAY, out->token, https, ca);
+    out->manual = bdr_arena_printf(bdr_req_arena(req), MANUAL, out->token, out->kind, https, ca);
     BDR_NOMEM_IF_NULL(out->manual);
     BDR_ASSERT(bdr_packages_script_name(out->kind, file));
     err = bdr_packages_print(c->packages, file, print);

@@ -112,6 +112,10 @@ export const SAID: ReadonlyArray<readonly [pattern: string, zh: string]> = [
   ['that is no enrolment token; copy the install command again', '接入令牌无效，请重新复制安装指令'],
   ['the enrolment token was used before, has expired, or is not for a machine of kind %s', '接入令牌已使用、已过期，或不适用于{1}'],
   ['The folder of packages (%s) has no %s: %s', '安装包目录（{1}）中没有 {2}'],
+  ['is not https://NAME:PORT', '格式应为 https://名称:端口'],
+  ["Give the gateway's URL as https://NAME:PORT.", '网关地址格式应为 https://名称:端口。'],
+  ['Only a gateway has a URL and a data folder; leave url and data out.', '仅网关可填写地址和数据目录。'],
+  ['is no certificate in PEM: it begins with -----BEGIN CERTIFICATE-----', '不是 PEM 证书：应以 -----BEGIN CERTIFICATE----- 开头'],
   /* hosts */
   ['There is no host %lld.', '没有编号为 {1} 的主机。'],
   ['There is no host %s.', '没有编号为 {1} 的主机。'],

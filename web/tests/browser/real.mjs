@@ -165,8 +165,9 @@ async function story(dir) {
     await press('添加', '.page-head')
     await p.waitForSelector(`${DIALOG} .copy`)
     await both(b, '03-gateway-add')
-    const command = (await copied(`${DIALOG} .copy`)).replaceAll('bdr-gateway', join(BUILD, 'bdr-gateway'))
-      .replace(' enrol ', ` enrol --state ${state} --url https://127.0.0.1:${port} --name dr-gateway `).replace(' serve', ` serve --state ${state} --listen 127.0.0.1:${port}`)
+    const program = join(BUILD, 'bdr-gateway')
+    const enrol = (await copied(`${DIALOG} .copy`)).replace('bdr-gateway enrol', `${program} enrol --state ${state} --url https://127.0.0.1:${port} --name dr-gateway`)
+    const command = `${enrol} && exec ${program} serve --state ${state} --listen 127.0.0.1:${port}`
     const log = openSync(join(dir, 'gateway.log'), 'w')
     const gateway = spawn('sh', ['-c', command], { stdio: ['ignore', log, log], detached: true })
     after(async () => {
