@@ -55,7 +55,10 @@ static const struct bdr_opt run_opts[] = {
      BDR_PATH(struct run_args, packages),
      .metavar = "DIR",
      .help = "The packages that machines install."},
-    {.name = "web", BDR_PATH(struct run_args, web), .metavar = "DIR", .help = "The web console's files."},
+    {.name = "web",
+     BDR_PATH(struct run_args, web),
+     .metavar = "DIR",
+     .help = "The web console's files; those installed with this program when not set."},
     {.name = "public-url",
      BDR_STRING(struct run_args, public_url),
      .metavar = "URL",
@@ -80,23 +83,28 @@ static const struct bdr_opt run_opts[] = {
     {0},
 };
 
-/* Where a sister program lies: beside us, as packages put it, or as the build does; else PATH finds it. */
-static const char *sister(const char *name, char out[PATH_MAX])
+/* The first of these places, seen from this program's folder, that is there; `otherwise` when none is. */
+static const char *beside(const char *const *places, size_t n_places, int access_mode, char out[PATH_MAX],
+                          const char *otherwise)
 {
-    static const char *const places[] = {"", "/../..", "/../gateway"};
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     const char *slash;
 
     self[n > 0 ? n : 0] = 0;
     slash = strrchr(self, '/');
-    for (size_t i = 0; slash && i < BDR_COUNT(places); i++) {
-        snprintf(out, PATH_MAX, "%.*s%s/%s", (int)(slash - self), self, places[i], name);
-        if (access(out, X_OK) == 0)
+    for (size_t i = 0; slash && i < n_places; i++) {
+        snprintf(out, PATH_MAX, "%.*s/%s", (int)(slash - self), self, places[i]);
+        if (access(out, access_mode) == 0)
             return out;
     }
-    return name;
+    return otherwise;
 }
+
+/* As packages put them, or as the build does; else PATH finds the program, and the console has its own places. */
+static const char *const gateway_places[] = {"bdr-gateway", "../../bdr-gateway", "../gateway/bdr-gateway"};
+static const char *const web_places[] = {"../share/openbdr/web", "../../web/dist"};
+static const char *const package_places[] = {"../share/openbdr/packages", "../../packages"};
 
 static struct bdr_err *run_all(const struct run_args *a, struct bdr_console *c, struct bdr_cli *cli)
 {
@@ -104,13 +112,16 @@ static struct bdr_err *run_all(const struct run_args *a, struct bdr_console *c, 
     char program[PATH_MAX], host[256];
 
     BDR_TRY(bdr_os_hostname(host, sizeof(host)));
-    BDR_TRY(bdr_all_start(c,
-                          &(struct bdr_all_config){.program = a->gateway ? a->gateway : sister("bdr-gateway", program),
-                                                   .name = a->name.count ? a->name.items[0] : host,
-                                                   .port = (uint16_t)a->gateway_port,
-                                                   .repository = a->repository,
-                                                   .cancel = cli->cancel},
-                          &all));
+    BDR_TRY(
+        bdr_all_start(c,
+                      &(struct bdr_all_config){.program = a->gateway ? a->gateway
+                                                                     : beside(gateway_places, BDR_COUNT(gateway_places),
+                                                                              X_OK, program, "bdr-gateway"),
+                                               .name = a->name.count ? a->name.items[0] : host,
+                                               .port = (uint16_t)a->gateway_port,
+                                               .repository = a->repository,
+                                               .cancel = cli->cancel},
+                      &all));
     while (!bdr_cancelled(cli->cancel)) {
         struct bdr_err *err = bdr_all_look(all, 60000);
 
@@ -137,6 +148,7 @@ static struct bdr_err *run(void *p, struct bdr_cli *cli)
 {
     const struct run_args *a = p;
     BDR_AUTO(console) struct bdr_console *c = NULL;
+    char web[PATH_MAX], packages[PATH_MAX];
     const struct bdr_console_config config = {
         .folder = a->data,
         .db = a->db,
@@ -146,8 +158,9 @@ static struct bdr_err *run(void *p, struct bdr_cli *cli)
         .names = a->name.items,
         .n_names = a->name.count,
         .loopback = a->all_in_one,
-        .packages = a->packages,
-        .web = a->web,
+        .packages =
+            a->packages ? a->packages : beside(package_places, BDR_COUNT(package_places), R_OK | X_OK, packages, NULL),
+        .web = a->web ? a->web : beside(web_places, BDR_COUNT(web_places), R_OK | X_OK, web, NULL),
         .public_url = a->public_url,
     };
 

@@ -451,11 +451,12 @@ static struct bdr_err *recover_disks(const struct gw_job *job, const json_t *poi
     return NULL;
 }
 
-/* The path, and whether it is a folder: it ends with a slash (then it is made), or is one. */
+/* The path, and whether it is a folder: it ends with a slash, or is one. The folder, or that of the file, is made. */
 static struct bdr_err *recover_place(const struct gw_job *job, bool *out_folder)
 {
     const char *path = param_text(job, "path"), *target = param_text(job, "target"), *below = job->recover_below;
     size_t len = strlen(path);
+    char parent[1024];
     struct stat st;
 
     if (path[0] != '/' || len < 2 || len > 1000 || strstr(path, "/../") || (len > 2 && !strcmp(path + len - 3, "/..")))
@@ -469,7 +470,8 @@ static struct bdr_err *recover_place(const struct gw_job *job, bool *out_folder)
                   (path[strlen(below)] != '/' && below[strlen(below) - 1] != '/')))
         BDR_FAIL(BDR_DENIED, 0, "this gateway recovers to files below %s only", below);
     *out_folder = path[len - 1] == '/' || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
-    return *out_folder ? bdr_os_mkdirs(path) : NULL;
+    snprintf(parent, sizeof(parent), "%.*s", (int)(*out_folder ? len : (size_t)(strrchr(path, '/') - path)), path);
+    return *parent ? bdr_os_mkdirs(parent) : NULL;
 }
 
 /* "raw:/srv/out/web1-vda.img" */

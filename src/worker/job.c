@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define JOB_ERROR_CHARS 480
+#define JOB_TELL_MS     5000 /* people watch how far it is; the lease alone would do with a third of it */
 
 void bdr_worker_job_step(struct bdr_worker_job *pub, const char *fmt, ...)
 {
@@ -165,7 +166,7 @@ static void lease_keep(struct job *j)
             return;
         }
         next = failures ? now + worker_backoff(j->w->backoff_ms, failures - 1, lease_ms / 6 + 1)
-                        : now + worker_jitter(lease_ms / 3);
+                        : now + worker_jitter(BDR_MIN(lease_ms / 3, (uint64_t)JOB_TELL_MS));
         worker_wait(j->w, BDR_MIN(next, end), &j->over, &j->hurry);
         if (atomic_load(&j->over))
             return;

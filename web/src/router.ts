@@ -18,6 +18,8 @@ const routes: RouteRecordRaw[] = [
 
 export const router = createRouter({ history: createWebHistory(), routes })
 let wanted = '/dashboard'
+/** A session that ended while somebody was at a page: they come back to it. */
+export const comeBackTo = (path: string): void => void (wanted = path)
 export const goWhereWanted = (): Promise<unknown> => router.push(wanted)
 
 router.beforeEach(async (to) => {

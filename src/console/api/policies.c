@@ -167,6 +167,10 @@ static struct bdr_err *policy_check(struct bdr_req *req, const struct policy *p)
         bdr_req_fault(req, "/interval_ms", BDR_INVAL, "is needed, or cron: a policy without a time never runs");
         bad++;
     }
+    if (p->rpo_ms && p->interval_ms && p->rpo_ms < p->interval_ms) {
+        bdr_req_fault(req, "/rpo_ms", BDR_INVAL, "is shorter than the interval: it would always be missed");
+        bad++;
+    }
     if (*p->cron)
         BDR_TRY(at_field(req, bdr_cron_parse(p->cron, &cron), "/cron", &bad));
     BDR_TRY(at_field(req, bdr_zone_check(p->zone), "/zone", &bad));
@@ -372,7 +376,7 @@ static struct bdr_err *policy_preview(struct bdr_req *req, const void *in, void 
     struct policy p = whole(in);
 
     BDR_TRY(policy_check(req, &p));
-    return runs_of(req, &p, out);
+    return api_refusal(req, runs_of(req, &p, out));
 }
 
 static struct bdr_err *policy_runs(struct bdr_req *req, const void *in, void *out)

@@ -28,8 +28,8 @@ static const struct bdr_shape code_shape = {.name = "LoginCode", .size = sizeof(
 
 struct session_out {
     const char *stage, *name, *role, *scopes;
-    bool must_change;
-    bool has_codes_left;
+    bool must_change, totp;
+    bool has_codes_left, has_totp;
     uint32_t codes_left;
 };
 static const struct bdr_shape_field session_fields[] = {
@@ -43,6 +43,8 @@ static const struct bdr_shape_field session_fields[] = {
      .help_zh = "须修改密码"},
     {BDR_FIELD_HAS(struct session_out, codes_left), .type = BDR_T_U32, .help = "Recovery codes that are left.",
      .help_zh = "剩余恢复码"},
+    {BDR_FIELD_HAS(struct session_out, totp), .type = BDR_T_BOOL, .help = "The account has a second step.",
+     .help_zh = "已开启两步验证"},
     {.name = NULL},
 };
 static const struct bdr_shape session_shape = {
@@ -135,9 +137,15 @@ static struct bdr_err *logout(struct bdr_req *req, const void *in, void *out)
 static struct bdr_err *whoami(struct bdr_req *req, const void *in, void *out)
 {
     const struct bdr_who *who = &api_who(req)->person;
+    BDR_AUTO(mem) struct bdr_row_account *a = NULL;
+    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
     struct session_out *s = out;
 
     (void)in;
+    BDR_TRY(bdr_tx_begin(api_console(req)->db, BDR_TX_READ, &tx));
+    BDR_TRY(bdr_q_account_get(tx, who->account_id, &a));
+    s->totp = a && a->totp;
+    s->has_totp = true;
     s->stage = "in";
     s->name = who->name;
     s->role = bdr_role_name(who->role);

@@ -154,6 +154,18 @@ static void test_policy__preview__gives_five_runs_in_the_windows(void **state)
     json_decref(v);
 }
 
+static void test_policy__rpo_shorter_than_the_interval__is_refused(void **state)
+{
+    static const char *const paths[] = {"/v1/policies", "/v1/policies/preview"};
+
+    RIG_OF(state, r);
+    for (size_t i = 0; i < BDR_COUNT(paths); i++)
+        json_decref(rig_want(r, r->admin, 422, "POST", paths[i],
+                             "{\"name\":\"x\",\"interval_ms\":3600000,\"rpo_ms\":20000}"));
+    json_decref(rig_want(r, r->admin, 200, "POST", "/v1/policies/preview",
+                         "{\"name\":\"x\",\"interval_ms\":3600000,\"rpo_ms\":3600000}"));
+}
+
 static void test_repository__secrets__go_in_and_never_come_out(void **state)
 {
     BDR_AUTO(mem) struct bdr_row_sealed_get *sealed = NULL;
@@ -622,6 +634,7 @@ int main(void)
         RIG(test_policy__wrong_texts__are_told_at_their_fields),
         RIG(test_policy__life__is_audited),
         RIG(test_policy__preview__gives_five_runs_in_the_windows),
+        RIG(test_policy__rpo_shorter_than_the_interval__is_refused),
         RIG(test_repository__secrets__go_in_and_never_come_out),
         RIG(test_repository__bucket__how_it_is_reached_stays_and_changes),
         RIG(test_host__protection__obeys_its_rules),

@@ -335,6 +335,9 @@ static void test_own__second_step__on_and_off(void **state)
         check_ok(bdr_totp_code(&s, bdr_clock_wall_ms() / BDR_TOTP_STEP_MS, 6, code));
     }
     snprintf(body, sizeof(body), "{\"code\":\"%s\"}", code);
+    v = page_want(r, cookie, 200, "GET", "/v1/session", NULL);
+    assert_string_equal(rig_at(v, "/totp"), "false");
+    json_decref(v);
     v = page_want(r, cookie, 200, "PUT", "/v1/session/totp", body);
     assert_int_equal(json_array_size(json_object_get(v, "codes")), BDR_RECOVERY_CODES);
     json_decref(v);
@@ -540,6 +543,11 @@ static void test_enrolments__are_shown_once_and_taken_back(void **state)
     assert_string_equal(rig_at(v, "/items/0/note"), "rack 7");
     assert_string_equal(rig_at(v, "/items/0/token"), "");
     assert_string_equal(rig_at(v, "/items/0/account"), "rig-operator");
+    json_decref(v);
+    v = rig_want(r, r->admin, 201, "POST", "/v1/enrolments", "{\"kind\":\"gateway\"}");
+    assert_non_null(strstr(rig_at(v, "/manual"), " bdr-gateway enrol --console 'https://"));
+    assert_non_null(strstr(rig_at(v, "/manual"), "--ca 'SHA256:"));
+    assert_true(!strncmp(rig_at(v, "/manual"), "BDR_TOKEN='", 11));
     json_decref(v);
     json_decref(rig_want(r, r->viewer, 403, "DELETE", path, NULL));
     json_decref(rig_want(r, r->operator_, 204, "DELETE", path, NULL));

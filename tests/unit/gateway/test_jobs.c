@@ -214,7 +214,7 @@ static void test_verify__damage__is_listed(void **state)
 static void test_recover__to_a_file__is_the_disk(void **state)
 {
     struct bed *b = *state;
-    char *image = strdup(bed_file(b, "a.img")), *to = strdup(bed_file(b, "out.raw")), params[512];
+    char *image = strdup(bed_file(b, "a.img")), *to = strdup(bed_file(b, "made/for it/out.raw")), params[512];
     const char *cmp[] = {"cmp", image, to, NULL};
     struct bdr_backup_result r;
     struct at_work a = {0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One call of the API: from a typed route to its answer, or to a Problem that can be shown. */
 import { permissions, type Routes } from '@gen/api'
+import { said } from '@/lib/said'
 
 export type Route = keyof Routes
 type Args<K extends Route> = {
@@ -32,7 +33,7 @@ export class Problem extends Error {
 
   /** What is wrong with each field of the form, by the field's name. */
   byField(): Record<string, string> {
-    return Object.fromEntries(this.errors.map((e) => [e.pointer.replace(/^\//, '').split('/')[0], e.detail]))
+    return Object.fromEntries(this.errors.map((e) => [e.pointer.replace(/^[/?]/, '').split('/')[0], said(e.detail)]))
   }
 }
 

@@ -17,10 +17,11 @@ interface SpaceAt {
 /** Hours come before single looks, each part oldest first; a line needs them in one order. */
 export const byTime = <T extends { at: string }>(list: readonly T[]): T[] => [...list].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))
 
-export function rpoOption(series: readonly RpoAt[], promised: number, lang: Lang, name: string, limit: string): Option {
+/** `from`: where the span begins that was asked for; a few looks alone would make an axis of their own. */
+export function rpoOption(series: readonly RpoAt[], promised: number, lang: Lang, name: string, limit: string, from?: number, to?: number): Option {
   return {
-    xAxis: { type: 'time' },
-    yAxis: { type: 'value', axisLabel: { formatter: (v: number) => duration(v, lang) } },
+    xAxis: { type: 'time', min: from, max: to },
+    yAxis: { type: 'value', min: 0, max: (v: { max: number }) => Math.max(v.max, promised * 1.25), axisLabel: { showMaxLabel: false, formatter: (v: number) => (v ? duration(v, lang) : '0') } },
     tooltip: { trigger: 'axis', renderMode: 'richText', valueFormatter: (v: number) => duration(v, lang) },
     series: [{
       name, type: 'line', showSymbol: series.length < 3, areaStyle: { opacity: 0.12 }, itemStyle: { color: '#2a6be6' },

@@ -68,6 +68,21 @@ export function ago(iso: string | number | undefined | null, now: number, lang: 
   return lang === 'zh' ? `${text}前` : `${text} ago`
 }
 
+interface Promised {
+  last_point?: string
+  rpo_ms?: number
+  rpo_limit_ms?: number
+  rpo_state?: string
+}
+/** How much would be lost now: it grows while nobody asks again. Without a point: what the console said. */
+export function rpoAge(h: Promised, now: number): number | undefined {
+  const last = millis(h.last_point)
+  return last === undefined ? h.rpo_ms || undefined : Math.max(0, now - last)
+}
+/** "none": nothing is promised now, as for a paused host. */
+export const rpoTone = (h: Promised, age: number | undefined): 'bad' | 'ok' | '' =>
+  h.rpo_state === 'missed' ? 'bad' : age === undefined || !h.rpo_limit_ms || h.rpo_state === 'none' ? '' : age > h.rpo_limit_ms ? 'bad' : 'ok'
+
 /** What is left at this rate; undefined while nobody can know. */
 export function eta(done: number, total: number, bps: number): number | undefined {
   return bps > 0 && total > done ? ((total - done) / bps) * 1000 : undefined

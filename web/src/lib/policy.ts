@@ -85,5 +85,6 @@ export function wrongOfPolicy(f: PolicyForm): string[] {
   if (f.mode === 'interval' && (parseDuration(f.every) ?? 0) < 60000) out.push('every')
   if (f.mode === 'cron' && f.cron.trim().split(/\s+/).length !== 5) out.push('cron')
   if (f.rpo.trim() && parseDuration(f.rpo) === undefined) out.push('rpo')
+  if (f.mode === 'interval' && (parseDuration(f.rpo) ?? Infinity) < (parseDuration(f.every) ?? 0)) out.push('short') /* it would always be missed */
   return out
 }

@@ -3,11 +3,12 @@
 import { ElMessage, ElMessageBox } from 'element-plus'
 import type { Problem } from '@/api/http'
 import { has, t } from '@/i18n'
+import { said } from './said'
 
 export function problemText(p: Problem): { title: string; detail: string } {
   const code = String(p.code || '').toUpperCase()
   const key = has(`problem.${code}`) ? code : p.status === 0 ? 'NET' : p.status >= 500 ? 'INTERNAL' : 'INVAL'
-  return { title: t(`problem.${key}`), detail: p.detail || t(`todo.${key}`) }
+  return { title: t(`problem.${key}`), detail: said(p.detail) || t(`todo.${key}`) }
 }
 
 export function tell(p: unknown): void {

@@ -11,6 +11,7 @@ export const session = reactive({
   name: '',
   role: '',
   mustChange: false,
+  totp: false,
   lost: false /* it ended while somebody worked: the login page says so */,
 })
 
@@ -25,7 +26,7 @@ export async function refresh(): Promise<void> {
   try {
     const s = await api.get()
     localStorage.setItem(CAME, '1')
-    Object.assign(session, { known: true, in: true, name: s.name ?? '', role: s.role ?? '', mustChange: !!s.must_change, lost: false })
+    Object.assign(session, { known: true, in: true, name: s.name ?? '', role: s.role ?? '', mustChange: !!s.must_change, totp: !!s.totp, lost: false })
     if (!session.mustChange) startStream()
   } catch {
     localStorage.removeItem(CAME)

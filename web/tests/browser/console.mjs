@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path'
 export const BUILD = resolve(process.env.BUILD ?? '../build')
 export const PASSWORD = 'correct horse battery staple'
 
-const freePort = () =>
+export const freePort = () =>
   new Promise((done, fail) => {
     const s = createServer()
     s.on('error', fail).listen(0, '127.0.0.1', () => {
@@ -31,8 +31,8 @@ export async function until(what, fn, ms = 20000) {
 }
 
 export class Console {
-  /** `packages`: a folder that 30080 serves. */
-  static async start({ packages } = {}) {
+  /** `packages`: a folder that 30080 serves. `program`: another one than the build's, which has to find its web files itself. */
+  static async start({ packages, program } = {}) {
     const c = new Console()
     c.dir = mkdtempSync(join(tmpdir(), 'bdr-web-'))
     c.port = await freePort()
@@ -40,16 +40,10 @@ export class Console {
     c.base = `https://127.0.0.1:${c.port}`
     c.log = ''
     const args = ['run', '--data', c.dir, '--address', '127.0.0.1', '--port', c.port, '--http-port', c.httpPort, '--name', '127.0.0.1',
-      '--web', join(BUILD, 'web/dist'), ...(packages ? ['--packages', packages] : [])]
-    c.child = spawn(join(BUILD, 'src/console/bdr-console'), args.map(String), { stdio: ['ignore', 'pipe', 'pipe'] })
-    c.child.stdout.on('data', (d) => (c.log += d))
-    c.child.stderr.on('data', (d) => (c.log += d))
-    c.child.on('exit', (code, sig) => (c.ended = `${code ?? sig}`))
+      ...(program ? [] : ['--web', join(BUILD, 'web/dist')]), ...(packages ? ['--packages', packages] : [])]
+    c.run = [program ?? join(BUILD, 'src/console/bdr-console'), args.map(String)]
     try {
-      await until('the console', async () => {
-        if (c.ended !== undefined) throw new Error(`the console ended (${c.ended}):\n${c.log}`)
-        return (await c.raw('GET', '/v1/health/ready').catch(() => undefined))?.status === 200
-      })
+      await c.begin()
     } catch (e) {
       await c.stop()
       throw e
@@ -99,11 +93,27 @@ export class Console {
     return this.json(method, path, body, { headers: { Cookie: this.cookie, 'X-Requested-With': 'bdr' } })
   }
 
+  /** The program, on its ports and its data; again after end(). */
+  async begin() {
+    this.ended = undefined
+    this.child = spawn(...this.run, { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.child.stdout.on('data', (d) => (this.log += d))
+    this.child.stderr.on('data', (d) => (this.log += d))
+    this.child.on('exit', (code, sig) => (this.ended = `${code ?? sig}`))
+    await until('the console', async () => {
+      if (this.ended !== undefined) throw new Error(`the console ended (${this.ended}):\n${this.log}`)
+      return (await this.raw('GET', '/v1/health/ready').catch(() => undefined))?.status === 200
+    })
+    this.away = false
+  }
+  async end() {
+    this.away = true
+    if (!this.child || this.ended !== undefined) return
+    this.child.kill('SIGTERM')
+    await until('the console to end', () => this.ended !== undefined, 10000).catch(() => this.child.kill('SIGKILL'))
+  }
   async stop() {
-    if (this.child && this.ended === undefined) {
-      this.child.kill('SIGTERM')
-      await until('the console to end', () => this.ended !== undefined, 10000).catch(() => this.child.kill('SIGKILL'))
-    }
+    await this.end()
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

@@ -11,7 +11,9 @@ import { join } from 'node:path'
 import { Browser, Tally } from './browser.mjs'
 import { BUILD, Console, PASSWORD } from './console.mjs'
 import { site } from './fleet.mjs'
+import { installedTests } from './installed.mjs'
 import { servedTests } from './served.mjs'
+import { statesTests } from './states.mjs'
 import { KINDS, pagesOf } from './stories.mjs'
 
 const args = process.argv.slice(2)
@@ -106,6 +108,7 @@ try {
   await tally.test('the bundle is small enough', bundle)
   if (!only.length) {
     await servedTests(c, tally)
+    await installedTests(tally)
     await firstLogin(c)
   } else {
     await c.login('admin', c.firstPassword)
@@ -113,9 +116,12 @@ try {
   }
   await c.login('admin', PASSWORD)
   const s = await site(c)
-  beating = setInterval(() => (beat = s.alive().catch((e) => tally.bad('the machines', e))), 10000)
+  beating = setInterval(() => (beat = s.alive().catch((e) => c.away || tally.bad('the machines', e))), 10000)
   await tally.test('forms have the fields of the API', () => KINDS(c))
-  for (const lang of langs.length ? langs : ['zh', 'en']) await pages(c, s, lang)
+  for (const lang of langs.length ? langs : ['zh', 'en']) {
+    await pages(c, s, lang)
+    if (!only.length || only.includes('state')) await statesTests(c, s, lang, tally)
+  }
 } catch (e) {
   tally.bad('the run', `${e.stack}\n${c.log.split('\n').slice(-5).join('\n')}`)
 } finally {

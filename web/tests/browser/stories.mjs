@@ -2,6 +2,7 @@
 /* What is looked at: each page, each dialog, each step. `look` takes the picture and checks it. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { PASSWORD } from './console.mjs'
 import { rsaKey } from './fleet.mjs'
 
 const PLATFORMS = ['vmware', 'openstack', 'aws', 'fusioncompute', 'oracle']
@@ -206,6 +207,19 @@ export function pagesOf(b, c, s, lang) {
     await p.waitForFunction(() => document.querySelectorAll('.list tbody tr:not(.spacer)').length === 1)
     await look('hosts-search')
   })
+  story('host-recover-device', async (look) => {
+    await b.go(`/hosts/${s.hosts.db1.id}`)
+    await press('Recover', '恢复', '.page-head')
+    await press('The newest point', '最新恢复点', dialog)
+    await p.locator(`${dialog} .el-radio`).nth(2).click()
+    await p.fill('#rc-path', '/srv/vdb')
+    await p.waitForSelector(`${dialog} .el-form-item__error`)
+    assert.equal(await button(zh ? '下一步' : 'Next', dialog).isDisabled(), true)
+    await look()
+    await p.fill('#rc-path', '/dev/vdz')
+    await press('Next', '下一步', dialog)
+    await look('host-recover-device-3')
+  })
   story('host-choose', async (look) => {
     await b.go('/hosts')
     await p.fill('.search input', 'vm-000')
@@ -247,6 +261,21 @@ export function pagesOf(b, c, s, lang) {
     await press('Switch on', '开启')
     await p.waitForSelector('canvas.qr')
     await look()
+  })
+  story('account-sessions', async (look) => {
+    for (let i = 0; i < 3; i++) await c.raw('POST', '/v1/session', { body: { name: 'admin', password: PASSWORD }, headers: { 'User-Agent': `Mozilla/5.0 (Windows NT 10.0) Firefox/12${i}` } })
+    await b.go('/settings/account')
+    const rows = () => p.locator('.sessions tbody tr')
+    await p.locator('.sessions tr', { hasText: 'Firefox 122, Windows' }).waitFor()
+    await look()
+    const n = await rows().count()
+    await p.locator('.sessions tr', { hasText: 'Firefox 122' }).locator('button').click()
+    await p.waitForFunction((was) => document.querySelectorAll('.sessions tbody tr').length === was - 1, n)
+    await press('End all others', '结束其他会话', '.sessions')
+    await press('End all others', '结束其他会话', '.el-message-box')
+    await p.waitForFunction(() => document.querySelectorAll('.sessions tbody tr').length === 1)
+    await p.locator('.sessions tr', { hasText: zh ? '当前会话' : 'this one' }).waitFor()
+    await c.login('admin', PASSWORD) /* its session was one of the others */
   })
   story('keyboard', async () => {
     await b.go('/hosts')

@@ -5,10 +5,12 @@ import { pathOf, Problem, problemOf, queryOf, roleMay } from '@/api/http'
 import { whyNot } from '@/lib/allowed'
 import { changesOf } from '@/lib/audit'
 import { byTime, pointAt, rpoOption, spaceOption, timelineOption } from '@/lib/charts'
-import { ago, bytes, duration, eta, parseDuration, pct, rate, time } from '@/lib/fmt'
+import { browserOf } from '@/lib/browser'
+import { ago, bytes, duration, eta, parseDuration, pct, rate, rpoAge, rpoTone, time } from '@/lib/fmt'
 import { bodyOf, commas, newCeph, startOf, wrongOf, wrongOfCeph } from '@/lib/form'
 import { passwordFaults } from '@/lib/password'
 import { bodyOf as policyBody, formOf, readRetention, writeRetention, wrongOfPolicy } from '@/lib/policy'
+import { bodyOf as recoverBody, placeOf, sizeOf, wrongOfPlace, type RecoverForm } from '@/lib/recover'
 import { rolesTable } from '@/lib/roles'
 import { ROW_PX, windowOf } from '@/lib/window'
 import { CEPH_FIELDS, platformOf } from '@/tables/platforms'
@@ -166,5 +168,63 @@ describe('people', () => {
   it('see what a change changed', () => {
     expect(changesOf({ name: 'a', n: 1 }, { name: 'b', n: 1, x: true })).toEqual([{ name: 'name', was: 'a', now: 'b' }, { name: 'x', was: '', now: 'true' }])
     expect(changesOf(undefined, '{"a":[1]}')).toEqual([{ name: 'a', was: '', now: '[1]' }])
+  })
+})
+
+describe('a promise', () => {
+  const last_point = '2030-01-01T00:00:00Z'
+  const at = Date.parse(last_point)
+  it('ages by itself, and is missed without anybody asking again', () => {
+    const h = { last_point, rpo_ms: 1, rpo_limit_ms: 60000, rpo_state: 'kept' }
+    expect([rpoAge(h, at + 1000), rpoAge(h, at + 61000)]).toEqual([1000, 61000])
+    expect([rpoTone(h, 1000), rpoTone(h, 61000)]).toEqual(['ok', 'bad'])
+  })
+  it('is none while a host is paused, and no age while it has no point', () => {
+    expect(rpoTone({ rpo_limit_ms: 1, rpo_state: 'none' }, 5)).toBe('')
+    expect(rpoAge({ rpo_ms: 0 }, at)).toBeUndefined()
+    expect(rpoTone({ rpo_limit_ms: 1, rpo_state: 'missed' }, undefined)).toBe('bad')
+  })
+  it('shorter than the interval is told before it is sent', () => {
+    const f = { ...formOf(), name: 'x', every: '1h', rpo: '20s' }
+    expect(wrongOfPolicy(f)).toEqual(['short'])
+    expect(wrongOfPolicy({ ...f, mode: 'cron', cron: '0 2 * * *' })).toEqual([])
+    expect(wrongOfPolicy({ ...f, rpo: '1h' })).toEqual([])
+  })
+  it('is drawn over the span that was asked for, with the promise in sight', () => {
+    const o = rpoOption([{ at: last_point, age: 4 }], 20000, 'en', 'RPO', '', at - 86400000, at) as { xAxis: object; yAxis: { max: (v: { max: number }) => number } }
+    expect(o.xAxis).toMatchObject({ min: at - 86400000, max: at })
+    expect(o.yAxis.max({ max: 4 })).toBe(25000)
+    expect(o.yAxis.max({ max: 90000 })).toBe(90000)
+  })
+})
+
+describe('a recovery', () => {
+  const disks = [{ id: 1, size_bytes: 10 }, { id: 2, size_bytes: 5 }]
+  const f = (more: Partial<RecoverForm> = {}): RecoverForm => ({ target: 'folder', path: '/srv/x', format: 'qcow2', disk: 1, overwrite: false, ...more })
+  it('takes all disks into a folder, which ends with a slash', () => {
+    expect(recoverBody(f(), 7, 9)).toEqual({ kind: 'export', host: 7, point: 9, target: 'file', path: '/srv/x/', format: 'qcow2', overwrite: false })
+    expect(sizeOf(f(), disks)).toBe(15)
+  })
+  it('takes one disk to a file or a device', () => {
+    expect(recoverBody(f({ target: 'file', path: ' /srv/x.raw ', format: 'raw' }), 7, undefined)).toEqual({ kind: 'export', host: 7, disk: 1, target: 'file', path: '/srv/x.raw', format: 'raw', overwrite: false })
+    expect(recoverBody(f({ target: 'device', path: '/dev/vdb' }), 7, undefined)).toEqual({ kind: 'export', host: 7, disk: 1, target: 'device', path: '/dev/vdb', overwrite: false })
+    expect(sizeOf(f({ target: 'device' }), disks)).toBe(10)
+  })
+  it('says what is wrong with a place', () => {
+    const wrong = (more: Partial<RecoverForm>): string | undefined => wrongOfPlace(f(more), disks)
+    expect([wrong({}), wrong({ path: 'x' }), wrong({ path: '/' }), wrong({ path: '/a/../b' }), wrong({ path: '/dev/vdb' })]).toEqual([undefined, 'path', 'path', 'dots', 'isDevice'])
+    expect([wrong({ target: 'file', path: '/a/' }), wrong({ target: 'file', disk: undefined })]).toEqual(['isFolder', 'disk'])
+    expect([wrong({ target: 'device' }), wrong({ target: 'device', path: '' }), wrong({ target: 'device', path: '/dev/vdb' })]).toEqual(['device', 'device', undefined])
+  })
+  it('is offered a place that fits', () => {
+    expect([placeOf('folder', 'web1', 'vda', 'raw'), placeOf('file', 'web1', 'vda', 'raw'), placeOf('device', 'web1', 'vda', 'raw')]).toEqual(['/srv/recovered/web1/', '/srv/recovered/web1/vda.raw', ''])
+  })
+})
+
+describe('a session', () => {
+  it('says which browser it is of', () => {
+    const chrome = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36'
+    expect([browserOf(chrome), browserOf(`${chrome} Edg/129.0`), browserOf('curl/8.1.2'), browserOf('odd thing'), browserOf(undefined)]).toEqual(['Chrome 129, Linux', 'Edge 129, Linux', 'curl 8.1.2', 'odd thing', '-'])
+    expect(browserOf('Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15) AppleWebKit/605.1 (KHTML, like Gecko) Version/17.1 Safari/605.1')).toBe('Safari 17, macOS')
   })
 })

@@ -45,7 +45,11 @@ export const protect = {
   consistencyHint: { crash: ['As after a power cut: what journaling file systems are made for.', '等同于断电后的状态。'], filesystem: ['File systems are frozen for a moment.', '短暂冻结文件系统。'], application: ['Applications are told, too (VSS, scripts).', '同时通知应用（VSS、脚本）。'] },
   recover: {
     title: ['Recover {name}', '恢复 {name}'], when: ['Which moment', '选择时间点'], where: ['Where to', '恢复位置'], newest: ['The newest point', '最新恢复点'], or: ['or choose a moment:', '或选择一个时间点：'],
-    target: ['As', '恢复为'], file: ['Files in a folder of the gateway', '网关上的文件'], device: ['A block device of the gateway', '网关上的块设备'], folder: ['Folder', '目录'], dev: ['Device', '设备'], pathHint: ['A path on the gateway that owns the repository.', '存储库所属网关上的路径。'], format: ['Format', '格式'],
+    target: ['As', '恢复为'], folder: ['All disks, as files in a folder', '全部磁盘，恢复到目录'], file: ['One disk, as a file', '一个磁盘，恢复为文件'], device: ['One disk, onto a block device', '一个磁盘，写入块设备'],
+    place_folder: ['Folder on the gateway', '网关上的目录'], place_file: ['File on the gateway', '网关上的文件'], place_device: ['Device of the gateway', '网关上的块设备'], pathHint: ['A path on the gateway that owns the repository.', '存储库所属网关上的路径。'],
+    needRaw: ['It takes up to {n}.', '最多占用 {n}。'], needQcow2: ['It takes what was in use on the disks, {n} at most.', '仅占用磁盘上已使用的部分，最多 {n}。'], needDevice: ['The device has to have {n} at least.', '设备容量不能小于 {n}。'], free: ['Where {name} lies, {n} are free.', '存储库 {name} 所在的文件系统剩余 {n}。'],
+    wrong_path: ['A whole path, for example /srv/recovered/web1', '请填写完整路径，例如 /srv/recovered/web1'], wrong_dots: ['A path without ..', '路径中不能包含 ..'], wrong_device: ['A device, for example /dev/vdb', '请填写设备路径，例如 /dev/vdb'], wrong_isDevice: ['That is a device: choose "onto a block device".', '这是设备路径，请选择“写入块设备”。'], wrong_isFolder: ['That is a folder: give the name of a file.', '这是目录，请填写文件名。'], wrong_disk: ['Choose a disk.', '请选择磁盘。'],
+    format: ['Format', '格式'],
     overwrite: ['Write over what is there', '覆盖已有内容'], overwriteWarn: ['What is at that place now is lost.', '该位置的现有内容将丢失。'], safe: ['The source machine is not touched, and protection goes on.', '不影响源主机，保护继续进行。'], started: ['The recovery has begun.', '恢复已开始。'],
   },
   recovery: {
@@ -63,7 +67,7 @@ export const protect = {
     consistency: ['Consistency', '一致性'], rpo: ['RPO to alarm at', 'RPO 告警阈值'], rpoHint: ['For example 2h. Empty: twice the interval.', '例如 2h，留空为同步间隔的两倍。'], rpoAuto: ['twice the interval', '间隔的两倍'],
     windows: ['When runs may begin', '允许同步的时间'], windowsHint: ['A line a window. Empty: always.', '每行一个时间窗口，留空为全天。'], bandwidth: ['Bandwidth', '带宽限制'], bandwidthHint: ['Bytes a second by time. Empty: unlimited.', '按时段限制每秒字节数，留空为不限。'], zone: ['Time zone', '时区'], tries: ['Tries of a run', '最大尝试次数'], compression: ['Compression', '压缩'], encrypt: ['Encryption', '加密'], encryptHint: ['Points go to encrypted repositories only.', '仅使用加密的存储库。'],
     runs: ['The next runs', '接下来的同步时间'], noRuns: ['none', '无'], used: ['{n} hosts use it.', '有 {n} 台主机正在使用。'], removeTitle: ['Delete {name}?', '删除 {name}？'], removeText: ['No host uses it.', '没有主机使用该策略。'],
-    wrong_name: ['A name is needed.', '请填写名称。'], wrong_every: ['A minute at least, for example 5min or 1h.', '最短 1 分钟，例如 5min 或 1h。'], wrong_cron: ['Five fields, for example 30 2 * * mon-fri.', '需要五个字段，例如 30 2 * * mon-fri。'], wrong_rpo: ['For example 30min, 2h or 1d.', '例如 30min、2h 或 1d。'],
+    wrong_name: ['A name is needed.', '请填写名称。'], wrong_every: ['A minute at least, for example 5min or 1h.', '最短 1 分钟，例如 5min 或 1h。'], wrong_cron: ['Five fields, for example 30 2 * * mon-fri.', '需要五个字段，例如 30 2 * * mon-fri。'], wrong_short: ['Shorter than the interval: it would always be missed.', '短于同步间隔，将始终超期。'], wrong_rpo: ['For example 30min, 2h or 1d.', '例如 30min、2h 或 1d。'],
   },
   compression: { zstd: ['zstd (smaller)', 'zstd（更小）'], lz4: ['lz4 (faster)', 'lz4（更快）'], none: ['none', '不压缩'] },
   repository: {
