@@ -61,12 +61,11 @@ static void proxy_settings(void *ctx, const struct bdr_worker_settings *s)
     atomic_store(&p->timeout_s, s->http_timeout_s ? BDR_MIN(s->http_timeout_s, 86400u) : PROXY_TIMEOUT_S);
 }
 
-static uint32_t proxy_disks_free(void *ctx)
+static uint32_t proxy_disks_max(void *ctx)
 {
     struct proxy *p = ctx;
-    unsigned max = atomic_load(&p->disks_max), busy = atomic_load(&p->disks_busy);
 
-    return max > busy ? max - busy : 0;
+    return atomic_load(&p->disks_max);
 }
 
 static void proxy_alive(void *ctx)
@@ -118,7 +117,7 @@ static struct bdr_err *proxy_run(const struct bdr_prog_options *opt, struct bdr_
                                                      .kinds = kinds,
                                                      .ctx = &p,
                                                      .settings = proxy_settings,
-                                                     .disks_free = proxy_disks_free,
+                                                     .disks_max = proxy_disks_max,
                                                      .alive = proxy_alive,
                                                      .beat_ms = opt->beat_ms,
                                                      .backoff_ms = opt->beat_ms / 4,

@@ -12,7 +12,7 @@
 struct proxy {
     const struct bdr_prog_options *opt;
     struct bdr_http_client *console; /* owned: for what a scan tells */
-    atomic_uint disks_max, disks_busy, timeout_s;
+    atomic_uint disks_max, timeout_s;
 };
 /* The kinds; ctx is a struct proxy. */
 struct bdr_err *proxy_scan(void *ctx, struct bdr_worker_job *job, json_t **out_result);

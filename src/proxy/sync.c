@@ -15,7 +15,7 @@ struct copy {
     struct bdr_platform *platform; /* owned, and so on down */
     struct bdr_platform_snapshot *snapshot;
     struct bdr_backup_disk *disks;
-    size_t n, open, busy;
+    size_t n, open;
 };
 
 static void copy_end(struct copy *c)
@@ -24,7 +24,6 @@ static void copy_end(struct copy *c)
         bdr_source_close(c->disks[i].src);
     bdr_platform_snapshot_end(c->snapshot);
     bdr_platform_close(c->platform);
-    atomic_fetch_sub(&c->proxy->disks_busy, (unsigned)c->busy);
     free(c->disks);
 }
 
@@ -46,8 +45,6 @@ static struct bdr_err *copy_open(struct copy *c, struct bdr_worker_job *job)
     }
     if (!c->n)
         BDR_FAIL(BDR_INVAL, 0, "all disks of this host are excluded; there is nothing to protect");
-    c->busy = c->n;
-    atomic_fetch_add(&c->proxy->disks_busy, (unsigned)c->busy);
     bdr_worker_job_step(job, "making a snapshot");
     BDR_TRY_FOR(
         bdr_platform_snapshot_begin(c->platform, job->work->ref ? job->work->ref : "", refs, c->n, &c->snapshot),

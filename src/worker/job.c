@@ -346,6 +346,21 @@ unsigned jobs_running(struct worker *w)
     return n;
 }
 
+uint32_t jobs_disks(struct worker *w)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < w->cfg->jobs_max; i++) {
+        const struct bdr_job_work *work = w->jobs[i].pub.work;
+
+        if (!w->jobs[i].used || atomic_load(&w->jobs[i].over))
+            continue;
+        for (size_t k = 0; k < work->disks.n; k++)
+            n += !((const struct bdr_job_disk *)work->disks.items)[k].excluded;
+    }
+    return n;
+}
+
 bool jobs_has(struct worker *w, uint64_t id)
 {
     for (unsigned i = 0; i < w->cfg->jobs_max; i++)

@@ -278,7 +278,7 @@ static struct bdr_err *run_beat(struct worker *w, struct bdr_beat_out *got)
     bdr_err_drop(err, "it beats all the same, with the print of what it saw before");
     say.inventory = w->print[0] ? w->print : NULL;
     for (unsigned i = 0; i < w->cfg->jobs_max; i++)
-        if (w->jobs[i].used)
+        if (w->jobs[i].used && !atomic_load(&w->jobs[i].over))
             say.disks += atomic_load(&w->jobs[i].pub.disks);
     BDR_TRY(bdr_arena_new(&arena));
     return worker_call(w,
@@ -347,9 +347,13 @@ static struct bdr_err *run_claim(struct worker *w, bool *out_more)
     for (const struct bdr_worker_kind *k = w->cfg->kinds; k && k->name && len < sizeof(kinds); k++)
         len += (size_t)snprintf(kinds + len, sizeof(kinds) - len, "%s%s", len ? " " : "", k->name);
     say.kinds = kinds;
-    say.disks_free = w->cfg->disks_free ? w->cfg->disks_free(w->cfg->ctx) : 0;
-    if (w->cfg->disks_free && !say.disks_free)
-        return NULL;
+    if (w->cfg->disks_max) {
+        uint32_t max = w->cfg->disks_max(w->cfg->ctx), busy = jobs_disks(w);
+
+        if (busy >= max)
+            return NULL;
+        say.disks_free = max - busy;
+    }
     BDR_TRY(bdr_arena_new(&arena));
     BDR_TRY(worker_call(w,
                         &(struct bdr_http_json){.method = "POST",

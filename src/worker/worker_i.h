@@ -124,6 +124,8 @@ bdr_ret note_end(const char *state, uint64_t id, const struct bdr_job_end_in *en
 void note_drop(const char *state, uint64_t id);
 /* Calls fn for each note whose job does not run. What fn returns stops the walk. */
 bdr_ret notes_each(struct worker *w, struct bdr_err *(*fn)(struct worker *w, uint64_t id, struct bdr_job_end_in *end));
+/* Disks of the jobs that run: counted from the claim on, whatever a job has opened yet. */
+uint32_t jobs_disks(struct worker *w);
 bool jobs_has(struct worker *w, uint64_t id);
 
 /* ---- listen.c ---- */

@@ -700,6 +700,37 @@ static void test_drain__claims_nothing_until_it_ends(void **s)
     bed_free(b);
 }
 
+static uint32_t two_disks(void *ctx)
+{
+    (void)ctx;
+    return 2;
+}
+
+/* Counted from the claim on: the job that runs has not opened any of its disks. */
+static void test_disks_max__disks_of_a_claimed_job__count_at_once(void **s)
+{
+    struct bed *b = bed_enrolled();
+    unsigned beats;
+    uint64_t first, second;
+
+    (void)s;
+    b->cfg.jobs_max = 8;
+    b->cfg.disks_max = two_disks;
+    work_begin(b);
+    first = double_job(b->d, NULL,
+                       "{\"kind\":\"sync\",\"disks\":[{\"id\":1,\"ref\":\"a\"},{\"id\":2,\"ref\":\"b\"},"
+                       "{\"id\":3,\"ref\":\"c\",\"excluded\":true}]}");
+    assert_true(double_wait(b->d, is_running, b, WAIT_MS));
+    second = double_job(b->d, NULL, "{\"kind\":\"sync\",\"disks\":[{\"id\":4,\"ref\":\"d\"}]}");
+    beats = double_machine_of(b->d, 0).beats + 4;
+    assert_true(double_wait(b->d, beaten_since, &beats, WAIT_MS));
+    assert_int_equal(double_job_of(b->d, second).claims, 0);
+    atomic_store(&b->finish, true);
+    assert_true(double_wait_job(b->d, first, DOUBLE_FINISHED, WAIT_MS));
+    assert_true(double_wait_job(b->d, second, DOUBLE_FINISHED, WAIT_MS));
+    bed_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -723,6 +754,7 @@ int main(void)
         cmocka_unit_test(test_deregistered__stops_and_may_go),
         cmocka_unit_test(test_inventory__changed__sent_again),
         cmocka_unit_test(test_drain__claims_nothing_until_it_ends),
+        cmocka_unit_test(test_disks_max__disks_of_a_claimed_job__count_at_once),
     };
 
     bdr_log_setup(getenv("BDR_TEST_LOG") ? BDR_LOG_DEBUG : BDR_LOG_ERROR, false);

@@ -105,7 +105,7 @@ struct bdr_worker_config {
     /* An event of the console's that is not the worker's own business alone: settings, revoked. */
     void (*event)(void *ctx, const char *event, const char *data);
     void (*renewed)(void *ctx);        /* identity.pem holds another certificate and key */
-    uint32_t (*disks_free)(void *ctx); /* for claims; NULL: not told */
+    uint32_t (*disks_max)(void *ctx);  /* of all jobs at once; none is claimed beyond; NULL: no bound */
     void (*alive)(void *ctx);          /* some times a second: a watchdog's food */
     const struct bdr_cancel *cancel;   /* stop: jobs end as `stopped` */
     atomic_bool *drain;                /* NULL, or: while true no job is claimed */
