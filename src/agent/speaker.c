@@ -2,6 +2,7 @@
 /* speaker.c - the agent's process with the network: it beats, tells the inventory and claims jobs. */
 #include "speaker.h"
 #include "bdr/clock.h"
+#include "bdr/cpulimit.h"
 #include "bdr/log.h"
 #include "bdr/service.h"
 #include "bdr/sync_job.h"
@@ -58,8 +59,11 @@ static struct bdr_err *sync_disks(struct speaker *s, struct bdr_worker_job *job,
         BDR_FAIL(BDR_INVAL, 0, "all disks of this host are excluded; there is nothing to protect");
     bdr_worker_job_step(job, "opening the disks");
     BDR_TRY_FOR(remote_begin(s->remote, refs, n, &job->cancel, session), "opening the disks");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (s->opt->cpu_pct)
+            BDR_TRY(bdr_source_wrap_share(&session->src[i], &job->cancel));
         disks[i].src = session->src[i];
+    }
     return NULL;
 }
 
@@ -89,6 +93,13 @@ struct bdr_err *speaker_run(const struct bdr_prog_options *opt, const int lanes[
     char os[256];
     struct bdr_err *err;
 
+    if (opt->cpu_pct) { /* what a copy costs is here: the reader hands over what it reads, and must not wait in a window
+                         */
+        enum bdr_cpu_way way = bdr_os_cpu_limit(opt->cpu_pct);
+
+        BDR_LOG(INFO, "agent.cpu-limit", F_U64("percent", opt->cpu_pct),
+                F_STR("by", way == BDR_CPU_GROUP ? "control group" : "pauses"));
+    }
     BDR_TRY(remote_new(lanes, slots, &s.remote));
     err = bdr_worker_run(&(struct bdr_worker_config){.state = opt->state,
                                                      .version = OPENBDR_VERSION,

@@ -2,6 +2,7 @@
 /* prog.c - the commands that all programs of machines have alike. */
 #include "bdr/bytes.h"
 #include "bdr/clock.h"
+#include "bdr/cpulimit.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "bdr/service.h"
@@ -39,6 +40,8 @@ static const struct prog_option prog_options[] = {
     PROG_TEXT("url", url, "URL", "enrol, gateways: where sources reach it."),
     PROG_TEXT("scripts", scripts, "DIR", "run: folder of pre-freeze and post-freeze."),
     PROG_TEXT("disks", disks, "LIST", "agents: these devices alone, with commas. Default: all disks of the machine."),
+    PROG_TEXT("cpu-percent", cpu, "N",
+              "agents: copies take at most so much of one processor, on average; 200 is two. Default: no limit."),
     PROG_TEXT("beat-ms", beat, "MS", "run: beat so often, whatever the console says (tests)."),
     PROG_FLAG("force", force, "enrol: forget an enrolment that is there."),
     PROG_FLAG("json", json, "status: as JSON."),
@@ -68,6 +71,15 @@ static struct bdr_err *prog_parse(int argc, char **argv, struct bdr_prog_options
             BDR_FAIL(BDR_INVAL, 0, "--%s needs a value", found->name);
         *(const char **)((char *)opt + found->offset) = eq ? eq + 1 : argv[++i];
     }
+    return NULL;
+}
+
+static struct bdr_err *prog_number(const char *name, const char *text, uint32_t max, uint32_t *out)
+{
+    uint64_t n = 0;
+
+    BDR_TRY_FOR(bdr_u64_parse(text, max, &n), "--%s", name);
+    *out = (uint32_t)n;
     return NULL;
 }
 
@@ -309,12 +321,10 @@ int bdr_prog_main(const struct bdr_prog *prog, int argc, char **argv)
         return 0;
     }
     err = prog_parse(argc, argv, &opt);
-    if (!err && opt.beat) {
-        uint64_t ms = 0;
-
-        err = bdr_u64_parse(opt.beat, 3600000, &ms);
-        opt.beat_ms = (uint32_t)ms;
-    }
+    if (!err && opt.beat)
+        err = prog_number("beat-ms", opt.beat, 3600000, &opt.beat_ms);
+    if (!err && opt.cpu)
+        err = prog_number("cpu-percent", opt.cpu, BDR_CPU_LIMIT_MAX_PCT, &opt.cpu_pct);
     bdr_log_setup(opt.verbose ? BDR_LOG_DEBUG : BDR_LOG_INFO, opt.log_json);
     if (!err)
         err = prog_do(prog, command, &opt);

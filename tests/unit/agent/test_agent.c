@@ -30,6 +30,7 @@
 #define USER    "nobody"
 
 struct bed {
+    const char *cpu; /* --cpu-percent; NULL: no limit */
     struct console_double *d;
     char folder[64], loop[64], state[128];
     pid_t agent, gateway;
@@ -113,7 +114,7 @@ static pid_t agent_start(struct bed *b)
         if (getenv("BDR_SANITIZER")) /* looking for leaks needs ptrace, which the filter takes away */
             setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
         execl(AGENT, "bdr-agent", "run", "--state", b->state, "--disks", b->loop, "--user", USER, "--beat-ms", "150",
-              (char *)NULL);
+              b->cpu ? "--cpu-percent" : NULL, b->cpu, (char *)NULL);
         _exit(127);
     }
     return pid;
@@ -476,6 +477,54 @@ static uint64_t pss_kib(pid_t pid)
     return kib;
 }
 
+static double cpu_s(pid_t pid)
+{
+    BDR_AUTO(mem) char *text = NULL;
+    unsigned long user = 0, system = 0;
+    size_t len = 0;
+    char path[64];
+    const char *p;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    none(bdr_os_read_file(path, 4096, &text, &len));
+    p = strrchr(text, ')');
+    assert_non_null(p);
+    assert_int_equal(sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* A tenth of one processor; what comes on top is the opening of an encrypted repository, and a burst. */
+static void test_cpu_percent__holds_what_a_sync_takes(void **s)
+{
+    struct bed *b;
+    uint64_t begun;
+    double before, took;
+    json_t *r;
+
+    (void)s;
+    if (getenv("BDR_SANITIZER")) {
+        printf("skip cpu: a sanitizer makes start and end expensive\n");
+        skip();
+    }
+    b = bed_new(512);
+    sh("head -c 530000000 /dev/urandom > %s && sync", b->loop);
+    b->cpu = "10";
+    b->agent = agent_start(b);
+    while (!agent_speaker(b))
+        none(bdr_cancel_sleep(NULL, 10));
+    before = cpu_s(agent_speaker(b));
+    begun = bdr_clock_mono_ms();
+    r = job_result(b, job_new(b, false));
+    took = (double)(bdr_clock_mono_ms() - begun) / 1000;
+    before = cpu_s(agent_speaker(b)) - before;
+    fprintf(stderr, "%.2f s of processor time in %.2f s\n", before, took);
+    assert_true(before <= took / 10 + 0.7);
+    recover(b, r);
+    sh("cmp %s %s/back.raw", b->loop, b->folder);
+    json_decref(r);
+    bed_free(b);
+}
+
 static void memory_of(bool gateway)
 {
     struct bed *b;
@@ -530,6 +579,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_speaker__has_no_rights),
         cmocka_unit_test(test_disk_that_is_not_in_the_inventory__refused),
         cmocka_unit_test(test_disk_grows__told_within_a_beat),
+        cmocka_unit_test(test_cpu_percent__holds_what_a_sync_takes),
         cmocka_unit_test(test_memory__of_a_sync_of_1_gib_to_a_folder__64_mib),
         cmocka_unit_test(test_memory__of_a_sync_of_1_gib_to_a_gateway__64_mib),
     };

@@ -12,9 +12,10 @@ struct bdr_prog_options {
     const char *console, *ca, *token_file, *name, *url; /* enrol */
     const char *user;                                   /* --user: run as, NULL: as who we are */
     const char *scripts;                                /* --scripts: folder of pre-freeze and post-freeze */
-    const char *disks; /* --disks: agents: these devices alone, with commas; NULL: all */
-    const char *beat;  /* --beat-ms: tests */
-    uint32_t beat_ms;
+    const char *disks;         /* --disks: agents: these devices alone, with commas; NULL: all */
+    const char *beat;          /* --beat-ms: tests */
+    const char *cpu;           /* --cpu-percent: agents */
+    uint32_t beat_ms, cpu_pct; /* of what was given as text; 0: as it comes, no limit */
     bool force, json, verbose, log_json;
 };
 struct bdr_prog {
