@@ -303,6 +303,17 @@ export const SAID: ReadonlyArray<readonly [pattern: string, zh: string]> = [
   ['who possesses what', '正在统计数据归属'],
   ['writing the disk', '正在写入磁盘'],
   ['sealing', '正在封存'],
+  ['A point is served by POST /v1/shares; a recovery writes it to a file or a device.', '恢复点的在线访问由 POST /v1/shares 提供；恢复则写入文件或设备。'],
+  ['Shares: a disk over NBD.', '共享：通过 NBD 访问一块磁盘。'],
+  ['It has ended.', '已经结束。'],
+  ['there is no share %lld', '没有共享 {0}'],
+  ['host %llu has no recovery point yet', '主机 {0} 还没有恢复点'],
+  ['host %llu has no recovery point %lld', '主机 {0} 没有恢复点 {1}'],
+  ["repository %s is not behind a gateway; run 'bdr serve' on a machine that reaches it", "存储库 {0} 不在网关之后；请在能访问它的机器上运行 'bdr serve'"],
+  ['is for NBD; files are of all disks', '仅用于 NBD；文件方式包含所有磁盘'],
+  ['Files show all disks of the point; leave disk out.', '文件方式会显示该恢复点的所有磁盘，请不要指定磁盘。'],
+  ['share %lld has ended', '共享 {0} 已经结束'],
+  ['A disk over NBD, with TLS and a key of its own.', '通过 NBD 访问一块磁盘，使用 TLS 和独立密钥。'],
 ]
 
 /** Words that stand in the places of a sentence. */
