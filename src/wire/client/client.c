@@ -386,7 +386,6 @@ static const char *alert_text(const char *said)
         const char *part, *words;
     } rows[] = {
         {"certificate expired", "the server says that our certificate has expired; enrol this machine again"},
-        {"certificate revoked", "the server says that our certificate was revoked; enrol this machine again"},
         {"unknown ca", "the server does not know the CA of our certificate; it belongs to another console"},
         {"bad certificate", "the server does not take our certificate"},
         {"certificate required", "the server wants a machine's certificate; enrol this machine first"},

@@ -35,6 +35,8 @@ void http_tls_unref(struct http_tls *tls);
 /* Sets up a fresh session: certificate, whether to ask for the client's, how to check it. False: break it off. */
 struct http_conn;
 bool http_tls_session(struct http_conn *c, gnutls_session_t session);
+/* Counts and logs a peer whose certificate did not do. */
+void http_peer_refused(struct http_conn *c, const char *why, const char *serial);
 
 struct http_listener {
     struct bdr_http_server *server;
@@ -118,7 +120,8 @@ struct bdr_req {
     pthread_cond_t changed;
     enum req_stage stage;
     bool suspended, gone, aborted, at_headers, want_body, admitted, must_close, events_open;
-    bool over; /* the body was larger than allowed */
+    bool over;     /* the body was larger than allowed */
+    bool unframed; /* where the body ends is not sure: none of it is read */
     uint64_t body_seen, drained, answered_bytes, stall_mark;
     struct bdr_buf body; /* BUFFERED */
     struct http_ring in, out;

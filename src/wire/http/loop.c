@@ -62,7 +62,7 @@ static enum MHD_Result at_headers(struct bdr_req *req)
     bool streamed = req->plan.body == BDR_BODY_STREAMED;
 
     if (answered(req)) {
-        bool small = req->body_len <= DRAIN_SMALL && !bdr_req_header(req, "Expect") && !req->must_close;
+        bool small = req->body_len <= DRAIN_SMALL && !bdr_req_header(req, "Expect") && !req->unframed;
 
         if (req->has_body && !small)
             return http_answer_queue(req); /* libmicrohttpd then closes the connection instead of reading on */
@@ -148,12 +148,13 @@ static void req_begin(struct bdr_req *req)
 {
     struct bdr_http_server *s = req->server;
 
-    if (req->must_close) {
+    if (req->unframed) {
         s->app->refuse(s->app_ctx, req, 400, BDR_INVAL, "the request is malformed: check its headers and length");
         return;
     }
     if (req->has_peer && s->revoked && s->revoked(s->revoked_ctx, &req->peer)) {
         req->must_close = true;
+        http_peer_refused(req->conn, "revoked", req->peer.serial);
         s->app->refuse(s->app_ctx, req, 401, BDR_AUTH,
                        "this machine's certificate was revoked; enrol the machine again");
         return;

@@ -139,7 +139,7 @@ struct bdr_err *http_req_new(struct http_conn *c, const char *url, const char *m
         http_req_unref(req);
         return err;
     }
-    req->must_close = err != NULL; /* where its body ends is not sure */
+    req->must_close = req->unframed = err != NULL;
     bdr_err_drop(err, "the loop refuses requests that must close");
     *out = req;
     return NULL;

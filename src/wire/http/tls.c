@@ -52,7 +52,13 @@ struct bdr_err *http_tls_load(const struct bdr_http_listener *l, struct http_tls
     return NULL;
 }
 
-static int tls_refuse(struct http_conn *c, gnutls_session_t session, enum bdr_peer_fault fault, const char *serial)
+void http_peer_refused(struct http_conn *c, const char *why, const char *serial)
+{
+    atomic_fetch_add(&c->listener->server->refused_peers, 1);
+    BDR_LOG(WARN, "http.peer.refused", F_STR("remote", c->remote), F_STR("why", why), F_STR("serial", serial));
+}
+
+static int tls_refuse(struct http_conn *c, gnutls_session_t session, enum bdr_peer_fault fault)
 {
     static const struct {
         const char *word;
@@ -61,13 +67,10 @@ static int tls_refuse(struct http_conn *c, gnutls_session_t session, enum bdr_pe
         [BDR_PEER_UNKNOWN_CA] = {"unknown-ca", GNUTLS_A_UNKNOWN_CA},
         [BDR_PEER_EXPIRED] = {"expired", GNUTLS_A_CERTIFICATE_EXPIRED},
         [BDR_PEER_BAD] = {"bad", GNUTLS_A_BAD_CERTIFICATE},
-        [BDR_PEER_REVOKED] = {"revoked", GNUTLS_A_CERTIFICATE_REVOKED},
         [BDR_PEER_MISSING] = {"missing", GNUTLS_A_CERTIFICATE_REQUIRED},
     };
 
-    atomic_fetch_add(&c->listener->server->refused_peers, 1);
-    BDR_LOG(WARN, "http.peer.refused", F_STR("remote", c->remote), F_STR("why", rows[fault].word),
-            F_STR("serial", serial));
+    http_peer_refused(c, rows[fault].word, "");
     gnutls_alert_send(session, GNUTLS_AL_FATAL, rows[fault].alert);
     return GNUTLS_E_CERTIFICATE_ERROR;
 }
@@ -76,19 +79,18 @@ static int tls_refuse(struct http_conn *c, gnutls_session_t session, enum bdr_pe
 static int tls_verify(gnutls_session_t session)
 {
     struct http_conn *c = gnutls_session_get_ptr(session);
-    struct bdr_http_server *s = c->listener->server;
     const gnutls_datum_t *chain;
     unsigned n = 0;
     enum bdr_peer_fault fault;
 
     chain = gnutls_certificate_get_peers(session, &n);
     if (!chain || !n)
-        return c->listener->config.tls == BDR_TLS_REQUIRED ? tls_refuse(c, session, BDR_PEER_MISSING, "") : 0;
+        return c->listener->config.tls == BDR_TLS_REQUIRED ? tls_refuse(c, session, BDR_PEER_MISSING) : 0;
     fault = bdr_trust_check_client(c->tls->trust, chain[0].data, chain[0].size, bdr_clock_wall_ms(), &c->peer);
     if (fault != BDR_PEER_OK)
-        return tls_refuse(c, session, fault, "");
-    if (s->revoked && s->revoked(s->revoked_ctx, &c->peer))
-        return tls_refuse(c, session, BDR_PEER_REVOKED, c->peer.serial);
+        return tls_refuse(c, session, fault);
+    /* A revoked one comes in to hear of it from each request (loop.c): in TLS 1.3 a client talks before we have looked
+     * at its certificate, and would find a connection reset where an alert should be. */
     c->has_peer = true;
     return 0;
 }

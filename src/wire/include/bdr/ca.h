@@ -103,7 +103,7 @@ struct bdr_trust;
 bdr_ret bdr_trust_new(const char *pem, size_t len, struct bdr_trust **out);
 bdr_ret bdr_trust_load(const char *path, struct bdr_trust **out);
 void bdr_trust_free(struct bdr_trust *trust);
-enum bdr_peer_fault { BDR_PEER_OK, BDR_PEER_UNKNOWN_CA, BDR_PEER_EXPIRED, BDR_PEER_BAD, BDR_PEER_REVOKED, BDR_PEER_MISSING };
+enum bdr_peer_fault { BDR_PEER_OK, BDR_PEER_UNKNOWN_CA, BDR_PEER_EXPIRED, BDR_PEER_BAD, BDR_PEER_MISSING };
 /*
  * Is this certificate (DER, leaf) one of a client that our CA signed, good at `now_ms`? `out` is filled when it is.
  */

@@ -66,7 +66,7 @@ struct bdr_http_config {
     struct bdr_http_limits limits;
     const struct bdr_http_app *app;
     void *app_ctx;
-    /* Is this certificate no longer to be believed? Asked in the handshake and at each request; must not block. */
+    /* Is this certificate no longer to be believed? Asked at each request, which gets a 401; must not block. */
     bool (*revoked)(void *ctx, const struct bdr_cert_info *peer);
     void *revoked_ctx;
 };
