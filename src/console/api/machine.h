@@ -29,6 +29,15 @@ bdr_ret machine_holds(struct bdr_tx *tx, struct bdr_req *req, uint64_t job, uint
 /* What the host's policy allows now, bytes a second; 0: any, 1: nothing may pass. */
 bdr_ret machine_bandwidth(struct bdr_tx *tx, int64_t host_id, int64_t now_ms, uint64_t *out_bps);
 
+/* All disks of a host as its agent or a scan saw them; borrowed. */
+struct machine_disks {
+    int64_t host_id, now_ms;
+    const struct bdr_inv_disk *disks;
+    size_t n;
+};
+/* Keeps them; rows of the feed say which were added, removed or resized since (kinds disk.*). */
+bdr_ret machine_disks_seen(struct bdr_tx *tx, const struct machine_disks *m);
+
 /*
  * What a kind of job does with its worker's result, in the transaction that ends it; machine_end.c lists them.
  *

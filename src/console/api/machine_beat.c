@@ -113,7 +113,7 @@ static struct bdr_err *inventory_do(struct bdr_tx *tx, void *ctx)
 {
     struct inventory *v = ctx;
     BDR_AUTO(mem) struct bdr_row_host *host = NULL;
-    int64_t id, changed;
+    int64_t changed;
 
     BDR_TRY(bdr_q_inventory_put(tx, &(struct bdr_in_inventory_put){machine_id(v->req), v->print, v->json, v->now_ms}));
     BDR_TRY(bdr_q_host_by_machine(tx, machine_id(v->req), &host));
@@ -124,20 +124,7 @@ static struct bdr_err *inventory_do(struct bdr_tx *tx, void *ctx)
         tx,
         &(struct bdr_in_host_inventory){host->id, v->in->name, v->addr, v->in->os ? v->in->os : host->os, v->now_ms},
         &changed));
-    BDR_TRY(bdr_q_disk_all_gone(tx, host->id, v->now_ms, &changed));
-    for (size_t i = 0; i < v->in->disks.n; i++) {
-        const struct bdr_inv_disk *d = &v->in->disks.items[i];
-
-        BDR_TRY(bdr_q_disk_seen(tx,
-                                &(struct bdr_in_disk_seen){.host_id = host->id,
-                                                           .ref = d->ref,
-                                                           .name = d->name,
-                                                           .position = (int64_t)i,
-                                                           .size_bytes = (int64_t)d->size_bytes,
-                                                           .reason = d->reason ? d->reason : ""},
-                                &id));
-    }
-    return NULL;
+    return machine_disks_seen(tx, &(struct machine_disks){host->id, v->now_ms, v->in->disks.items, v->in->disks.n});
 }
 
 static struct bdr_err *inventory(struct bdr_req *req, const void *body, void *answer)

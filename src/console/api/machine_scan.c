@@ -15,7 +15,7 @@ struct scan {
 static struct bdr_err *seen_host(struct bdr_tx *tx, const struct scan *s, const struct bdr_seen_host *h,
                                  int64_t seen_ms)
 {
-    int64_t host_id = 0, id, changed;
+    int64_t host_id = 0, changed;
 
     BDR_TRY(bdr_q_host_seen(tx,
                             &(struct bdr_in_host_seen){.platform_id = BDR_SOME(s->platform_id),
@@ -27,20 +27,7 @@ static struct bdr_err *seen_host(struct bdr_tx *tx, const struct scan *s, const 
                                                        .now_ms = seen_ms},
                             &host_id));
     BDR_TRY(bdr_q_host_reason(tx, host_id, h->reason ? h->reason : "", &changed));
-    BDR_TRY(bdr_q_disk_all_gone(tx, host_id, s->now_ms, &changed));
-    for (size_t i = 0; i < h->disks.n; i++) {
-        const struct bdr_inv_disk *d = &h->disks.items[i];
-
-        BDR_TRY(bdr_q_disk_seen(tx,
-                                &(struct bdr_in_disk_seen){.host_id = host_id,
-                                                           .ref = d->ref,
-                                                           .name = d->name,
-                                                           .position = (int64_t)i,
-                                                           .size_bytes = (int64_t)d->size_bytes,
-                                                           .reason = d->reason ? d->reason : ""},
-                                &id));
-    }
-    return NULL;
+    return machine_disks_seen(tx, &(struct machine_disks){host_id, s->now_ms, h->disks.items, h->disks.n});
 }
 
 static struct bdr_err *bound(struct bdr_tx *tx, const struct scan *s)

@@ -207,6 +207,48 @@ static void test_inventory__is_kept_by_its_print__and_disks_come_and_go(void **s
     json_decref(fleet_want(r, &m, 422, "PUT", "/v1/machine/inventory", "{\"name\":\"x\",\"disks\":[{\"ref\":\"a\"}]}"));
 }
 
+static void test_inventory__disks_added_removed_resized__are_told_in_the_feed(void **state)
+{
+    static const struct {
+        const char *disks, *said; /* what is told; the newest rows of the feed, newest first */
+    } steps[] = {
+        {"{\"ref\":\"live:/dev/sda\",\"name\":\"sda\",\"size_bytes\":1000}", ""}, /* a new host is no news */
+        {"{\"ref\":\"live:/dev/sda\",\"name\":\"sda\",\"size_bytes\":1000}", ""},
+        {"{\"ref\":\"live:/dev/sda\",\"name\":\"sda\",\"size_bytes\":1000},"
+         "{\"ref\":\"live:/dev/sdb\",\"name\":\"sdb\",\"size_bytes\":2000}",
+         "disk.added sdb 2000 0;"},
+        {"{\"ref\":\"live:/dev/sda\",\"name\":\"sda\",\"size_bytes\":3000},"
+         "{\"ref\":\"live:/dev/sdb\",\"name\":\"sdb\",\"size_bytes\":2000}",
+         "disk.resized sda 3000 1000;"},
+        {"{\"ref\":\"live:/dev/sda\",\"name\":\"sda\",\"size_bytes\":3000}", "disk.removed sdb 2000 2000;"},
+        {"{\"ref\":\"live:/dev/sdb\",\"name\":\"sdb\",\"size_bytes\":2000}",
+         "disk.added sdb 2000 2000;disk.removed sda 3000 3000;"},
+    };
+    FLEET m = {0};
+    int64_t seen = 0;
+
+    RIG_OF(state, r);
+    fleet_join(r, "agent", "web1", NULL, NULL, &m);
+    for (size_t i = 0; i < BDR_COUNT(steps); i++) {
+        BDR_AUTO(buf) struct bdr_buf said = {0}, body = {0};
+        char path[96];
+        json_t *v, *row;
+        size_t k;
+
+        bdr_buf_printf(&body, "{\"name\":\"web1\",\"os\":\"%zu\",\"disks\":[%s]}", i, steps[i].disks);
+        json_decref(fleet_want(r, &m, 204, "PUT", "/v1/machine/inventory", (const char *)body.data));
+        snprintf(path, sizeof(path), "/v1/events?object=host&object_id=%lld", (long long)m.host);
+        v = rig_want(r, r->viewer, 200, "GET", path, NULL);
+        json_array_foreach(json_object_get(v, "items"), k,
+                           row) if (json_integer_value(json_object_get(row, "id")) > seen)
+            bdr_buf_printf(&said, "%s %s %lld %lld;", rig_at(row, "/kind"), rig_at(row, "/values/disk"),
+                           (long long)rig_int(row, "/values/size_bytes"), (long long)rig_int(row, "/values/was_bytes"));
+        seen = json_array_size(json_object_get(v, "items")) ? rig_int(v, "/items/0/id") : 0;
+        assert_string_equal(said.data ? (const char *)said.data : "", steps[i].said);
+        json_decref(v);
+    }
+}
+
 /* ---- rights ---- */
 
 static void test_machine_routes__others__are_refused(void **state)
@@ -326,6 +368,7 @@ int main(void)
         RIG(test_renew__next_certificate__works_and_the_old_one_still_does),
         RIG(test_beat__answers__what_is_wanted),
         RIG(test_inventory__is_kept_by_its_print__and_disks_come_and_go),
+        RIG(test_inventory__disks_added_removed_resized__are_told_in_the_feed),
         RIG(test_machine_routes__others__are_refused),
         RIG(test_revoke__cuts_connections_and_tells_gateways__on_each_console),
     };
