@@ -8,5 +8,5 @@ export const watch = {
   summary: () => call('GET /v1/summary'),
   rpo: (id: number, days: number) => call('GET /v1/hosts/{id}/rpo', { path: { id }, query: { from: since(days) } }),
   space: (id: number, days: number) => call('GET /v1/repositories/{id}/space', { path: { id }, query: { from: since(days) } }),
-  events: (cursor?: string, limit?: number) => call('GET /v1/events', { query: { cursor, limit } }),
+  events: (about: { object?: string; object_id?: number }, cursor?: string, limit?: number) => call('GET /v1/events', { query: { ...about, cursor, limit } }),
 }

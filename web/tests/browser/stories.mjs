@@ -152,6 +152,14 @@ export function pagesOf(b, c, s, lang) {
     await p.evaluate(() => scrollTo(0, 9999))
     await look('host-points')
   })
+  story('host-feed', async (look) => {
+    await b.go(`/hosts/${s.hosts.db1.id}`)
+    const feed = p.locator('.feed-card')
+    await feed.getByText(zh ? '大小由 200 GiB 变为 240 GiB' : 'has 240 GiB now, 200 GiB before').waitFor()
+    await feed.getByText(zh ? /同步（任务 \d+）已完成/ : /Sync \(task \d+\) is done/).first().waitFor()
+    await feed.scrollIntoViewIfNeeded()
+    await look()
+  })
   story('host-running', async (look) => {
     await b.go(`/hosts/${s.hosts.web1.id}`)
     await p.waitForSelector('.job')
