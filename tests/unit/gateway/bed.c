@@ -135,7 +135,7 @@ struct bdr_sink *bed_sink(struct bed *b, const char *machine, uint64_t host, uin
                                                             .key_file = bed_file(b, key),
                                                             .host = host,
                                                             .fence = fence ? fence : ++b->fence,
-                                                            .patience_ms = 10000},
+                                                            .patience_ms = 60000},
                                &sink));
     return sink;
 }
