@@ -31,9 +31,14 @@ export class Problem extends Error {
     super(detail)
   }
 
-  /** What is wrong with each field of the form, by the field's name. */
+  /** What is wrong with each field of the form, by the field's name; of a field in a list by its whole path, "ceph/0/keyring", too. */
   byField(): Record<string, string> {
-    return Object.fromEntries(this.errors.map((e) => [e.pointer.replace(/^[/?]/, '').split('/')[0], said(e.detail)]))
+    return Object.fromEntries(
+      this.errors.flatMap((e) => {
+        const path = e.pointer.replace(/^[/?]/, '')
+        return [[path.split('/')[0], said(e.detail)], [path, said(e.detail)]]
+      }),
+    )
   }
 }
 

@@ -25,3 +25,10 @@ export function changesOf(before: unknown, after: unknown): Change[] {
     .map((name) => ({ name, was: text(was[name]), now: text(now[name]) }))
     .filter((c) => c.was !== c.now)
 }
+
+const OWN = new Set(['password', 'totp-on', 'totp-off'])
+/** "user.update" -> what it was done to, and what was done. What a session does to its own account is about that account. */
+export function partsOf(action: string | undefined): { object: string; verb: string } {
+  const [object = '', verb = ''] = (action ?? '').split('.')
+  return { object: object === 'session' && OWN.has(verb) ? 'account' : object, verb }
+}

@@ -60,6 +60,15 @@ export function time(iso: string | number | undefined | null): string {
   return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`
 }
 
+/** What a clock on the wall of that zone shows; undefined: there is no such zone. */
+export function clockIn(zone: string, now: number): string | undefined {
+  try {
+    return new Intl.DateTimeFormat('en-GB', { timeZone: zone, hour: '2-digit', minute: '2-digit' }).format(now)
+  } catch {
+    return undefined
+  }
+}
+
 export function ago(iso: string | number | undefined | null, now: number, lang: Lang): string {
   const ms = millis(iso)
   if (ms === undefined) return '-'

@@ -22,6 +22,28 @@ export function readRetention(text: string): { keep: Keep; rest: string } {
 export const writeRetention = (keep: Keep, rest: string): string =>
   [...RULES.filter((r) => keep[r]).map((r) => `${r}=${keep[r]}`), rest.trim()].filter(Boolean).join(' ')
 
+/** What a codec may be given beside its name: zstd's level, LZ4's acceleration (the larger the faster). `def` counts without one. */
+export const CODECS = {
+  zstd: { min: 1, max: 19, def: 2 },
+  lz4: { min: 1, max: 64, def: 2 },
+  none: undefined,
+} as const
+export type Codec = keyof typeof CODECS
+
+/** "lz4:4" -> lz4 and 4; what has no level, or one the form cannot show, has the usual one. */
+export function readCodec(text: string): { codec: Codec; level: number | undefined } {
+  const [name, level] = text.split(':')
+  const codec: Codec = name in CODECS ? (name as Codec) : 'zstd'
+  const range = CODECS[codec]
+  const n = Number(level)
+  return { codec, level: range && (level && Number.isInteger(n) && n >= range.min && n <= range.max ? n : range.def) }
+}
+/** The usual level is not written: it stays the usual one when a later version knows a better. */
+export function writeCodec(codec: Codec, level: number | undefined): string {
+  const range = CODECS[codec]
+  return !range || level === undefined || level === null || level === range.def ? codec : `${codec}:${level}`
+}
+
 export interface PolicyForm {
   name: string
   mode: 'interval' | 'cron'
@@ -32,7 +54,8 @@ export interface PolicyForm {
   bandwidth: string
   keep: Keep
   rest: string
-  compression: string
+  codec: Codec
+  level: number | undefined
   encrypt: boolean
   consistency: string
   rpo: string
@@ -54,7 +77,7 @@ export function formOf(p: Partial<PolicyBody> = {}, zone = 'UTC'): PolicyForm {
     bandwidth: p.bandwidth ?? '',
     keep,
     rest,
-    compression: p.compression ?? 'zstd',
+    ...readCodec(p.compression ?? 'zstd'),
     encrypt: p.encrypt ?? true,
     consistency: p.consistency ?? 'crash',
     rpo: p.rpo_ms ? spell(p.rpo_ms) : '',
@@ -71,7 +94,7 @@ export function bodyOf(f: PolicyForm): PolicyBody {
     windows: f.windows.trim(),
     bandwidth: f.bandwidth.trim(),
     retention: writeRetention(f.keep, f.rest),
-    compression: f.compression,
+    compression: writeCodec(f.codec, f.level),
     encrypt: f.encrypt,
     consistency: f.consistency as PolicyBody['consistency'],
     rpo_ms: f.rpo.trim() ? (parseDuration(f.rpo) ?? 0) : 0,

@@ -3,13 +3,13 @@
 import { describe, expect, it } from 'vitest'
 import { pathOf, Problem, problemOf, queryOf, roleMay } from '@/api/http'
 import { whyNot } from '@/lib/allowed'
-import { changesOf } from '@/lib/audit'
+import { changesOf, partsOf } from '@/lib/audit'
 import { byTime, pointAt, rpoOption, spaceOption, timelineOption } from '@/lib/charts'
 import { browserOf } from '@/lib/browser'
-import { ago, bytes, duration, eta, parseDuration, pct, rate, rpoAge, rpoTone, time } from '@/lib/fmt'
+import { ago, bytes, clockIn, duration, eta, parseDuration, pct, rate, rpoAge, rpoTone, time } from '@/lib/fmt'
 import { bodyOf, commas, newCeph, startOf, wrongOf, wrongOfCeph } from '@/lib/form'
 import { passwordFaults } from '@/lib/password'
-import { bodyOf as policyBody, formOf, readRetention, writeRetention, wrongOfPolicy } from '@/lib/policy'
+import { bodyOf as policyBody, CODECS, formOf, readCodec, readRetention, writeCodec, writeRetention, wrongOfPolicy } from '@/lib/policy'
 import { bodyOf as recoverBody, placeOf, sizeOf, wrongOfPlace, type RecoverForm } from '@/lib/recover'
 import { rolesTable } from '@/lib/roles'
 import { ROW_PX, windowOf } from '@/lib/window'
@@ -56,7 +56,7 @@ describe('a call', () => {
   it('knows a problem and the fields it is about', () => {
     const p = problemOf(422, { code: 'INVAL', detail: 'x', errors: [{ pointer: '/name', code: 'INVAL', detail: 'is too long' }, { pointer: '/ceph/0/pool', code: 'INVAL', detail: 'y' }] })
     expect(p).toBeInstanceOf(Problem)
-    expect(p.byField()).toEqual({ name: 'is too long', ceph: 'y' })
+    expect(p.byField()).toEqual({ name: 'is too long', ceph: 'y', 'ceph/0/pool': 'y' })
     expect(problemOf(500, undefined).detail).toBe('')
   })
   it('hides what a role would be refused', () => {
@@ -226,5 +226,40 @@ describe('a session', () => {
     const chrome = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36'
     expect([browserOf(chrome), browserOf(`${chrome} Edg/129.0`), browserOf('curl/8.1.2'), browserOf('odd thing'), browserOf(undefined)]).toEqual(['Chrome 129, Linux', 'Edge 129, Linux', 'curl 8.1.2', 'odd thing', '-'])
     expect(browserOf('Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15) AppleWebKit/605.1 (KHTML, like Gecko) Version/17.1 Safari/605.1')).toBe('Safari 17, macOS')
+  })
+})
+
+describe('compression', () => {
+  it('is a codec and its level, the usual one unwritten', () => {
+    expect(readCodec('lz4:8')).toEqual({ codec: 'lz4', level: 8 })
+    expect(readCodec('lz4')).toEqual({ codec: 'lz4', level: 2 })
+    expect(readCodec('zstd:9')).toEqual({ codec: 'zstd', level: 9 })
+    expect(readCodec('none')).toEqual({ codec: 'none', level: undefined })
+    expect(['lz4:8', 'lz4', 'zstd:19', 'none'].map((x) => { const { codec, level } = readCodec(x); return writeCodec(codec, level) })).toEqual(['lz4:8', 'lz4', 'zstd:19', 'none'])
+    expect(writeCodec('lz4', 2)).toBe('lz4')
+    expect(CODECS.lz4).toEqual({ min: 1, max: 64, def: 2 })
+  })
+  it('of a policy goes through its form unchanged', () => {
+    const p = { name: 'x', interval_ms: 3600000, compression: 'lz4:16' }
+    expect(formOf(p)).toMatchObject({ codec: 'lz4', level: 16 })
+    expect(policyBody(formOf(p)).compression).toBe('lz4:16')
+  })
+})
+
+describe('a clock', () => {
+  it('is read in a zone, and there is none in a zone that is not', () => {
+    const noon = Date.parse('2030-01-01T12:00:00Z')
+    expect(clockIn('Asia/Shanghai', noon)).toBe('20:00')
+    expect(clockIn('Asia/Nowhere', noon)).toBeUndefined()
+  })
+})
+
+describe('an entry of the audit log', () => {
+  it('names what was changed: a password is an account\'s, not a session\'s', () => {
+    expect(partsOf('session.password')).toEqual({ object: 'account', verb: 'password' })
+    expect(partsOf('session.totp-on')).toEqual({ object: 'account', verb: 'totp-on' })
+    expect(partsOf('session.end')).toEqual({ object: 'session', verb: 'end' })
+    expect(partsOf('host.sync')).toEqual({ object: 'host', verb: 'sync' })
+    expect(partsOf(undefined)).toEqual({ object: '', verb: '' })
   })
 })
