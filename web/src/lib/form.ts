@@ -18,7 +18,7 @@ export function wrongOf(fields: readonly Field[], v: Values, old: boolean): Wron
     const text = (v[f.column] ?? '').trim()
     const secret = f.as === 'secret' || f.as === 'file'
     if (!text) {
-      if (!(secret && old)) out[f.column] = MISSING
+      if (!(secret && old) && !f.optional) out[f.column] = MISSING
     } else if (f.pattern && !f.pattern.test.test(text)) out[f.column] = f.pattern.say
   }
   return out

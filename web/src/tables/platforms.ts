@@ -17,15 +17,23 @@ export interface Field {
   /** text; secret: never shown again; region: may be fetched; file: a key that is uploaded */
   as: 'text' | 'secret' | 'region' | 'file'
   def?: string
-  example?: string
+  example?: string | Two
   hint?: Two
+  /** Where the hint sends people: a page of the console, or documentation elsewhere. */
+  link?: Link
+  /** The console finds it out by itself when it is left empty. */
+  optional?: true
   pattern?: { test: RegExp; say: Two }
+}
+export interface Link {
+  href: string
+  text: Two
 }
 
 export interface DeployStep {
   title: Two
   text: Two
-  link?: { href: string; text: Two }
+  link?: Link
   note?: Two
   /** The install command stands under this step. */
   command?: true
@@ -38,9 +46,9 @@ export interface Platform {
   terms?: ReadonlyArray<{ title: Two; items: readonly Two[] }>
   fields: readonly Field[]
   ports: readonly Port[]
+  /** Where to find what the form asks for. */
+  find?: Two
   rights?: Two
-  /** Regions to choose from before the platform can be asked. */
-  regions?: readonly string[]
   done: Two
   again: Two
   counted: Two
@@ -54,6 +62,7 @@ const NAMES_HINT = (what: string): Two => [
   `If ${what} goes by a domain name, find out its IP address first and add the record under Settings > Name resolution.`,
   `添加 ${what} 链接地址时，如果源端使用了域名进行管理，则需提前获取域名与 IP 地址的对应关系，并将记录添加到平台以支持解析（设置 > 域名解析）。`,
 ]
+const NAMES: Link = { href: '/settings/names', text: ['Name resolution', '域名解析'] }
 const UBUNTU = 'https://cloud-images.ubuntu.com/focal/current/focal-server-cloudimg-amd64'
 
 const RUN: DeployStep = {
@@ -96,10 +105,10 @@ export const PLATFORMS: readonly Platform[] = [
     fields: [
       {
         column: 'endpoint', label: ['Authentication address', '鉴权地址'], as: 'text', example: 'https://<vCenter/ESXi Host>:443',
-        hint: NAMES_HINT('vCenter/ESXi'), pattern: URL_RULE,
+        hint: NAMES_HINT('vCenter/ESXi'), link: NAMES, pattern: URL_RULE,
       },
-      { column: 'username', label: ['User name', '用户名'], as: 'text', example: 'administrator@vsphere.local', hint: ['The user who connects to vCenter or ESXi.', '用于连接 vCenter 或 ESXi 的用户名。'] },
-      { column: 'password', label: ['Password', '密码'], as: 'secret', hint: ['The password for vCenter or ESXi.', '用于连接 vCenter 或 ESXi 的密码。'] },
+      { column: 'username', label: ['User name', '用户名'], as: 'text', example: ['User name for vCenter/ESXi', '连接 vCenter/ESXi 主机的用户名'], hint: ['The user who connects to vCenter or ESXi.', '用于连接 vCenter 或 ESXi 的用户名。'] },
+      { column: 'password', label: ['Password', '密码'], as: 'secret', example: ['Password for vCenter/ESXi', '连接 vCenter/ESXi 主机的密码'], hint: ['The password for vCenter or ESXi.', '用于连接 vCenter 或 ESXi 的密码。'] },
     ],
     ports: [
       { from: PROXY, to: ['vCenter/ESXi', 'vCenter/ESXi'], port: '443', why: ['Authentication and control', '认证通信端口'] },
@@ -139,16 +148,16 @@ export const PLATFORMS: readonly Platform[] = [
     ],
     fields: [
       {
-        column: 'endpoint', label: ['Authentication address', '鉴权地址'], as: 'text', example: 'http://192.168.10.201:5000/v3', pattern: URL_RULE,
+        column: 'endpoint', label: ['Authentication address', '鉴权地址'], as: 'text', example: 'http://192.168.10.201:5000/v3', link: NAMES, pattern: URL_RULE,
         hint: [
           'The public endpoint URL of Keystone. If OpenStack goes by a domain name, add its record under Settings > Name resolution first.',
           '一般为 OpenStack Keystone public Endpoint URL 地址。如果源端使用了域名进行管理，那么需要提前获取域名及 IP 地址的对应关系，并将记录进行添加到平台（设置 > 域名解析）。',
         ],
       },
       { column: 'user_domain', label: ['User domain ID', '用户 Domain ID'], as: 'text', def: 'default', example: 'default', hint: ['Domain ID of the user.', '连接 OpenStack 平台的用户 Domain ID'] },
-      { column: 'username', label: ['User name', '用户名'], as: 'text', example: 'admin', hint: ['The user who connects to OpenStack.', '连接 OpenStack 平台的用户名'] },
-      { column: 'password', label: ['Password', '密码'], as: 'secret', hint: ['The password for OpenStack.', '连接 OpenStack 平台的密码'] },
-      { column: 'project_domain', label: ['Project domain ID', '项目 Domain ID'], as: 'text', def: 'default', example: 'default' },
+      { column: 'username', label: ['User name', '用户名'], as: 'text', example: ['User name', '用户名'], hint: ['The user who connects to OpenStack.', '连接 OpenStack 平台的用户名'] },
+      { column: 'password', label: ['Password', '密码'], as: 'secret', example: ['Password', '密码'], hint: ['The password for OpenStack.', '连接 OpenStack 平台的密码'] },
+      { column: 'project_domain', label: ['Project domain ID', '项目 Domain ID'], as: 'text', def: 'default', example: 'default', hint: ['Domain ID of the project.', '连接 OpenStack 平台的项目 Domain ID'] },
       { column: 'project', label: ['Project', '项目名称'], as: 'text', def: 'admin', example: 'admin', hint: ['The project that the user belongs to.', '连接 OpenStack 平台的项目名称，用户所在项目名称'] },
       { column: 'region', label: ['Region', '域名'], as: 'text', def: 'RegionOne', example: 'RegionOne', hint: ['The region name of the OpenStack cluster.', '连接 OpenStack 集群的 Region Name'] },
     ],
@@ -164,6 +173,10 @@ export const PLATFORMS: readonly Platform[] = [
           '认证端口，调用 Ceph API 接口认证，并从其他 Ceph 存储节点获取备份数据',
         ],
       },
+    ],
+    find: [
+      'Horizon has all of this: Project > API Access > View Credentials, or Download OpenStack RC File (OS_AUTH_URL, OS_USER_DOMAIN_NAME, OS_USERNAME, OS_PROJECT_DOMAIN_ID, OS_PROJECT_NAME, OS_REGION_NAME).',
+      '以下信息可在 Horizon 中查看：项目 → API 访问 → 查看凭证，或下载 OpenStack RC 文件（OS_AUTH_URL、OS_USER_DOMAIN_NAME、OS_USERNAME、OS_PROJECT_DOMAIN_ID、OS_PROJECT_NAME、OS_REGION_NAME）。',
     ],
     counted: ['hosts of the cluster', '集群主机数量'],
     done: ['Wait until the status is OK and the hosts of the cluster were counted; then go on with protecting them.', 'OpenStack 生产平台配置完成，等待平台状态为正常，且已经获取到集群主机数量，即可进行后续其他步骤操作。'],
@@ -197,9 +210,10 @@ export const PLATFORMS: readonly Platform[] = [
       },
       {
         column: 'region', label: ['Region', '区域'], as: 'region', example: 'ap-southeast-1',
+        link: { href: 'https://docs.aws.amazon.com/general/latest/gr/rande.html', text: ['AWS service endpoints', 'AWS 服务端点文档'] },
         pattern: { test: /^[a-z]{2}(-[a-z]+)+-\d$/, say: ['For example ap-southeast-1.', '例如 ap-southeast-1。'] },
         hint: [
-          'Where the machines to protect are. Press refresh to choose from a list, or type it (AWS documentation: service endpoints).',
+          'Where the machines to protect are. Press refresh to choose from a list, or type it as the AWS documentation has it.',
           '待同步机器所在的区域。默认为自动获取，点击刷新按钮可选择。也可手动填写，手动填写时请参考 AWS 服务端点文档。',
         ],
       },
@@ -216,11 +230,6 @@ export const PLATFORMS: readonly Platform[] = [
     rights: [
       'The user needs the rights of the EBS direct APIs (ebs:ListSnapshotBlocks, ebs:ListChangedBlocks, ebs:GetSnapshotBlock) and to describe instances and volumes, and to make, tag and delete snapshots.',
       '调用 AWS Direct API 接口数据备份时，需要具备以下权限：ebs:ListSnapshotBlocks、ebs:ListChangedBlocks、ebs:GetSnapshotBlock，以及查询实例与卷、创建、标记和删除快照的权限。',
-    ],
-    regions: [
-      'us-east-1', 'us-east-2', 'us-west-1', 'us-west-2', 'ca-central-1', 'sa-east-1', 'eu-central-1', 'eu-west-1', 'eu-west-2', 'eu-west-3',
-      'eu-north-1', 'eu-south-1', 'me-south-1', 'af-south-1', 'ap-east-1', 'ap-south-1', 'ap-southeast-1', 'ap-southeast-2', 'ap-southeast-3',
-      'ap-northeast-1', 'ap-northeast-2', 'ap-northeast-3', 'cn-north-1', 'cn-northwest-1',
     ],
     counted: ['EC2 hosts', 'EC2 主机数量'],
     done: ['Wait until the status is OK and the EC2 hosts were counted; then go on with protecting them.', 'AWS 生产平台配置完成，等待平台状态为正常，且已经获取到 EC2 主机数量，即可进行后续其他步骤操作。'],
@@ -267,10 +276,10 @@ export const PLATFORMS: readonly Platform[] = [
     fields: [
       {
         column: 'endpoint', label: ['Authentication address', '鉴权地址'], as: 'text', example: 'https://<FusionCompute/Host>:7443',
-        hint: NAMES_HINT('FusionCompute'), pattern: URL_RULE,
+        hint: NAMES_HINT('FusionCompute'), link: NAMES, pattern: URL_RULE,
       },
-      { column: 'username', label: ['User name', '用户名'], as: 'text', example: 'admin', hint: ['The user who connects to FusionCompute.', '用于连接 FusionCompute 的用户名。'] },
-      { column: 'password', label: ['Password', '密码'], as: 'secret', hint: ['The password for FusionCompute.', '用于连接 FusionCompute 的密码。'] },
+      { column: 'username', label: ['User name', '用户名'], as: 'text', example: ['User name for FusionCompute', '连接 FusionCompute 主机的用户名'], hint: ['The user who connects to FusionCompute.', '用于连接 FusionCompute 的用户名。'] },
+      { column: 'password', label: ['Password', '密码'], as: 'secret', example: ['Password for FusionCompute', '连接 FusionCompute 主机的密码'], hint: ['The password for FusionCompute.', '用于连接 FusionCompute 的密码。'] },
     ],
     ports: [
       { from: PROXY, to: ['FusionCompute management node', 'FusionCompute 管理节点'], port: '7443', why: ['Authentication and control', '认证通信端口'] },
@@ -321,9 +330,9 @@ export const PLATFORMS: readonly Platform[] = [
         ],
       },
       {
-        column: 'key_print', label: ['Key fingerprint', '密钥指纹'], as: 'text', example: '20:3b:97:13:55:1c:8c:xx:xx:xx:xx:xx:xx',
+        column: 'key_print', label: ['Key fingerprint', '密钥指纹'], as: 'text', example: '20:3b:97:13:55:1c:8c:xx:xx:xx:xx:xx:xx', optional: true,
         pattern: { test: /^([0-9a-fA-F]{2}:){15}[0-9a-fA-F]{2}$/, say: ['16 pairs of hexadecimal digits with colons between.', '16 组十六进制数，以冒号分隔。'] },
-        hint: ['From the same configuration file: fingerprint.', '同上，【查看配置文件】→ 对应配置中的【fingerprint】。'],
+        hint: ['From the same configuration file: fingerprint. Left empty, it is taken from the key.', '同上，【查看配置文件】→ 对应配置中的【fingerprint】。不填写时由密钥计算。'],
       },
       {
         column: 'region', label: ['Region', '区域'], as: 'text', example: 'ap-singapore-1',
@@ -362,6 +371,7 @@ export interface CephField {
   column: 'monitors' | 'cephx' | 'username' | 'keyring' | 'pool' | 'diff' | 'cluster' | 'volume_types'
   label: Two
   as: 'text' | 'secret' | 'yesno' | 'choice'
+  required?: true
   def?: string
   example?: string
   hint?: Two
@@ -369,18 +379,18 @@ export interface CephField {
 }
 export const CEPH_FIELDS: readonly CephField[] = [
   {
-    column: 'monitors', label: ['Monitor addresses', '控制节点地址'], as: 'text', example: '10.0.0.201,10.0.0.202,10.0.0.203',
+    column: 'monitors', label: ['Monitor addresses', '控制节点地址'], as: 'text', required: true, example: '10.0.0.201,10.0.0.202,10.0.0.203',
     hint: ['Addresses of the Ceph control nodes; both networks must reach each other. Several: with commas between.', 'Ceph 控制节点的地址（例如：10.0.0.201），需确认双方网络可互通。多个地址请使用英文逗号 , 分隔。'],
   },
   { column: 'cephx', label: ['Use CephX', '使用 CephX 鉴权'], as: 'yesno', def: 'true' },
-  { column: 'username', label: ['User name', '用户名'], as: 'text', example: 'cinder', hint: ['The Ceph user (for example cinder or admin) who may read the pool.', 'Ceph 用户名（例如：cinder、admin），用于访问指定存储池。'] },
-  { column: 'keyring', label: ['Key', '密钥环'], as: 'secret', example: 'AQBBY9hfBc0+AxAAzyym+6l+MeTpMlgNTbye/A==', hint: ['On a Ceph control node: cat /etc/ceph/ceph.client.cinder.keyring', 'Ceph 密钥，可通过运行 cat /etc/ceph/ceph.client.cinder.keyring 在 Ceph 控制节点上查看。'] },
-  { column: 'pool', label: ['Pool', '存储池'], as: 'text', example: 'volumes', hint: ['The pool where the data of the hosts to protect is! On a Ceph node: ceph osd ls pools', 'Ceph 节点的存储池名称。务必选择“被容灾主机数据所在”的存储池！可通过命令 ceph osd ls pools 在 Ceph 管理节点上查看。'] },
+  { column: 'username', label: ['User name', '用户名'], as: 'text', required: true, example: 'cinder', hint: ['The Ceph user (for example cinder or admin) who may read the pool.', 'Ceph 用户名（例如：cinder、admin），用于访问指定存储池。'] },
+  { column: 'keyring', label: ['Key', '密钥环'], as: 'secret', required: true, example: 'AQBBY9hfBc0+AxAAzyym+6l+MeTpMlgNTbye/A==', hint: ['On a Ceph control node: cat /etc/ceph/ceph.client.cinder.keyring', 'Ceph 密钥，可通过运行 cat /etc/ceph/ceph.client.cinder.keyring 在 Ceph 控制节点上查看。'] },
+  { column: 'pool', label: ['Pool', '存储池'], as: 'text', required: true, example: 'volumes', hint: ['The pool where the data of the hosts to protect is! On a Ceph node: ceph osd ls pools', 'Ceph 节点的存储池名称。务必选择“被容灾主机数据所在”的存储池！可通过命令 ceph osd ls pools 在 Ceph 管理节点上查看。'] },
   {
     column: 'diff', label: ['How changes are found', '增量获取类型'], as: 'choice', def: 'rbd_diff',
     hint: ['rbd diff: slower, exact. rbd du: faster, coarser.', 'rbd diff：速度较慢但数据精确；rbd du：速度较快但精度较低'],
     choices: [{ value: 'rbd_diff', text: ['rbd diff', 'rbd diff'] }, { value: 'rbd_du', text: ['rbd du', 'rbd du'] }],
   },
-  { column: 'cluster', label: ['Cluster', '集群'], as: 'text', def: 'ceph', example: 'ceph', hint: ['Name of the Ceph cluster. On a control node: cat /usr/lib/systemd/system/ceph-mon@.service', 'Ceph 集群名称，默认为 ceph。可通过运行 cat /usr/lib/systemd/system/ceph-mon@.service 在 Ceph 控制节点查看。'] },
+  { column: 'cluster', label: ['Cluster', '集群'], as: 'text', required: true, def: 'ceph', example: 'ceph', hint: ['Name of the Ceph cluster. On a control node: cat /usr/lib/systemd/system/ceph-mon@.service', 'Ceph 集群名称，默认为 ceph。可通过运行 cat /usr/lib/systemd/system/ceph-mon@.service 在 Ceph 控制节点查看。'] },
   { column: 'volume_types', label: ['OpenStack volume types', 'OpenStack 卷类型'], as: 'text', example: 'DEFAULT_VOLUME_TYPE, ssd, sata', hint: ['Those whose volumes are in this pool. On an OpenStack control node: openstack volume type list', '可选的 OpenStack 卷类型列表。可通过命令 openstack volume type list 在 OpenStack 控制节点查看。'] },
 ]

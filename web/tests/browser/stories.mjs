@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { PASSWORD } from './console.mjs'
 import { rsaKey } from './fleet.mjs'
+import { keyboardStories } from './keyboard.mjs'
 
 const PLATFORMS = ['vmware', 'openstack', 'aws', 'fusioncompute', 'oracle']
 const SIMPLE = {
@@ -65,9 +66,16 @@ export function pagesOf(b, c, s, lang) {
       await look(`platform-${kind}-guide-2`)
       await button(zh ? '确定' : 'OK', dialog).click()
       await p.waitForSelector(`${dialog} .el-form-item__error`)
+      const first = { vmware: 'endpoint', openstack: 'endpoint', aws: 'username', fusioncompute: 'endpoint', oracle: 'tenancy' }[kind]
+      await p.waitForFunction((id) => document.activeElement.id === id, `f-${first}`) /* the keyboard is where something is wrong */
       for (const [column, value] of Object.entries(FILL[kind])) await p.fill(`#f-${column}`, value)
       if (kind === 'aws') {
+        assert.match(await p.locator(`${dialog} .el-form-item`, { has: p.locator('#f-region') }).innerText(), /ap-southeast-1/, 'the example is shown')
+        await p.locator(`${dialog} button[aria-label="${zh ? '获取区域列表' : 'Fetch the regions'}"]`).click()
+        await p.waitForSelector('.el-message--success')
         await p.click('#f-region')
+        const kinds = (await c.call('GET', '/v1/platform-kinds')).items.find((k) => k.kind === 'aws').fields.find((f) => f.name === 'region')
+        assert.equal(await p.locator('.el-select-dropdown__item:visible').count(), kinds.choices.length, 'the regions are the console\'s')
         await p.keyboard.type('eu-west-1')
         await p.keyboard.press('Enter')
       }
@@ -83,7 +91,13 @@ export function pagesOf(b, c, s, lang) {
           await p.fill(`#c-1-${column}`, column === 'pool' ? 'backups' : value)
         }
         await p.locator('#c-0-monitors').scrollIntoViewIfNeeded()
+        assert.deepEqual(await p.locator(`${dialog} .sub-card >> nth=0 >> .el-form-item.is-required`).count(), 5, 'what a cluster needs is marked')
         await look('platform-openstack-guide-2-ceph')
+        await p.fill('#c-1-keyring', 'key = AQBB')
+        await button(zh ? '确定' : 'OK', dialog).click() /* the console says so, at the field of that cluster */
+        await p.locator(`${dialog} .el-form-item`, { has: p.locator('#c-1-keyring') }).locator('.el-form-item__error').waitFor()
+        b.said = b.said.filter((x) => !/422/.test(x))
+        await p.fill('#c-1-keyring', 'AQBBY9hfBc0+AxAAzyym+6l+MeTpMlgNTbye/A==')
       }
       await press('Advanced settings', '高级设置', dialog)
       await p.fill('#f-name', `${kind} ${lang}`)
@@ -96,6 +110,7 @@ export function pagesOf(b, c, s, lang) {
         await button(zh ? '确定' : 'OK', dialog).click()
       }
       await p.waitForSelector(`${dialog} .facts`)
+      assert.equal(await p.locator(`${dialog} form:visible`).count(), 0, 'the form is done with')
       await look(`platform-${kind}-guide-3`)
       const made = (await c.call('GET', `/v1/platforms?kind=${kind}`)).items.find((x) => x.name === `${kind} ${lang}`)
       assert.ok(made, 'the platform was stored')
@@ -292,6 +307,7 @@ export function pagesOf(b, c, s, lang) {
     await p.keyboard.press('Enter')
     assert.equal(await p.evaluate(() => document.activeElement.id), 'main')
   })
+  keyboardStories(b, c, s, lang, story)
   story('offline', async (look) => {
     await b.go('/policies')
     await press('Add', '添加')

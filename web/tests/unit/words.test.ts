@@ -56,7 +56,7 @@ describe('words', () => {
     for (const p of Object.values(permissions)) if (/:(read|operate|admin)$/.test(p)) expect(KEYS).toContain(`area.${p.split(':')[0]}`)
   })
   it('keeps the manual\'s tables whole in both languages', () => {
-    const pairs = pairsIn([PLATFORMS.map(({ regions: _, ...p }) => p), CEPH_FIELDS, AGENT_PORTS, CONSOLE_PORTS, PRECHECKS, PREPARE, WHEN, LINUX_STEPS, LINUX_REMOVE_STEPS, WINDOWS_STEPS, WINDOWS_REMOVE_STEPS])
+    const pairs = pairsIn([PLATFORMS, CEPH_FIELDS, AGENT_PORTS, CONSOLE_PORTS, PRECHECKS, PREPARE, WHEN, LINUX_STEPS, LINUX_REMOVE_STEPS, WINDOWS_STEPS, WINDOWS_REMOVE_STEPS])
     expect(pairs.length).toBeGreaterThan(150)
     for (const [en, zh] of pairs) {
       expect(en).not.toBe('')
@@ -92,6 +92,26 @@ describe('the manual', () => {
     expect(p?.fields.map((f) => f.label[1])).toEqual(labels)
     expect(p?.ports.map((x) => x.port)).toEqual(ports)
     expect(p?.steps.some((s) => s.command)).toBe(true)
+  })
+  it.each([
+    ['vmware', ['https://<vCenter/ESXi Host>:443', '连接 vCenter/ESXi 主机的用户名', '连接 vCenter/ESXi 主机的密码'], ['', '', '']],
+    ['openstack', ['http://192.168.10.201:5000/v3', 'default', '用户名', '密码', 'default', 'admin', 'RegionOne'], ['', 'default', '', '', 'default', 'admin', 'RegionOne']],
+    ['aws', ['AWS Access Key ID', 'AWS Access Secret Key', 'ap-southeast-1'], ['', '', '']],
+    ['fusioncompute', ['https://<FusionCompute/Host>:7443', '连接 FusionCompute 主机的用户名', '连接 FusionCompute 主机的密码'], ['', '', '']],
+    ['oracle', ['ocid1.tenancy.oc1..aaaaaaaaxxxx', 'ocid1.user.oc1..aaaaaaabbbbb', 'oci_api_key.pem', '20:3b:97:13:55:1c:8c:xx:xx:xx:xx:xx:xx', 'ap-singapore-1'], ['', '', '', '', '']],
+  ])('%s has its examples, its defaults and a hint at each field', (kind, examples, defaults) => {
+    const fields = PLATFORMS.find((x) => x.kind === kind)?.fields ?? []
+    expect(fields.map((f) => (typeof f.example === 'object' ? f.example[1] : f.example))).toEqual(examples)
+    expect(fields.map((f) => f.def ?? '')).toEqual(defaults)
+    for (const f of fields) expect(f.hint, f.column).toBeDefined()
+  })
+  it('has the address field of what may go by a name lead to name resolution, and the region to AWS\'s list', () => {
+    for (const kind of ['vmware', 'openstack', 'fusioncompute']) expect(PLATFORMS.find((x) => x.kind === kind)?.fields[0].link?.href).toBe('/settings/names')
+    expect(PLATFORMS.find((x) => x.kind === 'aws')?.fields[2].link?.href).toBe('https://docs.aws.amazon.com/general/latest/gr/rande.html')
+  })
+  it('has a Ceph cluster\'s examples and defaults, and what is needed of it', () => {
+    expect(CEPH_FIELDS.map((f) => f.def ?? f.example)).toEqual(['10.0.0.201,10.0.0.202,10.0.0.203', 'true', 'cinder', 'AQBBY9hfBc0+AxAAzyym+6l+MeTpMlgNTbye/A==', 'volumes', 'rbd_diff', 'ceph', 'DEFAULT_VOLUME_TYPE, ssd, sata'])
+    expect(CEPH_FIELDS.filter((f) => f.required).map((f) => f.column)).toEqual(['monitors', 'username', 'keyring', 'pool', 'cluster'])
   })
   it('has the eight fields of a Ceph cluster, the agent\'s five ports and nine prechecks', () => {
     expect(CEPH_FIELDS.map((f) => f.label[1])).toEqual(['控制节点地址', '使用 CephX 鉴权', '用户名', '密钥环', '存储池', '增量获取类型', '集群', 'OpenStack 卷类型'])

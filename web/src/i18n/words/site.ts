@@ -19,6 +19,7 @@ export const site = {
     never: ['never', '尚未刷新'], noProxy: ['none bound', '未绑定'], scanning: ['{name} is being looked at again.', '正在刷新 {name}。'],
     removeTitle: ['Delete {name}?', '删除 {name}？'], removeText: ['Its hosts leave the lists. Recovery points stay where they are.', '其主机将从列表中移除，已有恢复点不受影响。'],
     keep: ['unchanged', '保持不变'], upload: ['Choose a file', '选择文件'], regions: ['Fetch the regions', '获取区域列表'],
+    regionsKnown: ['The list is as the console has it. Stored by "Test connection", the platform itself is asked.', '已更新为控制台内置的区域列表；点击“测试连接”保存后，可再次刷新，从平台获取。'], regionsAsked: ['The platform has {n} regions.', '已从平台获取 {n} 个区域。'],
     proxy: ['Sync Proxies', '源端同步代理'], proxyPick: ['Choose', '请选择'], proxyNone: ['None yet: deploy one first (step 1).', '暂无可选项，请先部署（第一步）。'], proxyHint: ['Those that are installed can be chosen; no address has to be typed. Several share the work.', '安装完成后可在下拉菜单中选择，无需手动添加 IP。可选择多个以分担任务。'],
     ceph: ['Ceph clusters', 'Ceph 认证信息'], cephHint: ['Where the volumes of the hosts are on Ceph. Several clusters: add each one.', '如果有多个 Ceph 集群，可以重复添加多个。'], cephN: ['Ceph cluster {n}', 'Ceph 集群 {n}'], cephAdd: ['Add a Ceph cluster', '添加 Ceph 集群'],
     advanced: ['Advanced settings', '高级设置'], nameAuto: ['made up when left empty', '不填写时系统自动生成'], nameHint: ['A name of your own; otherwise made of region, platform and time.', '自定义的生产平台名称；不填写时系统会根据区域、平台、时间等信息自动生成。'],
