@@ -17,16 +17,25 @@ interface SpaceAt {
 /** Hours come before single looks, each part oldest first; a line needs them in one order. */
 export const byTime = <T extends { at: string }>(list: readonly T[]): T[] => [...list].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))
 
+const STEPS_S = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800]
+/** Marks of an axis of time as a clock has them, at most six. */
+export function stepOf(ms: number): number {
+  const s = STEPS_S.find((x) => (ms / 1000 / x) <= 6)
+  return (s ?? Math.ceil(ms / 6000 / 604800) * 604800) * 1000
+}
+
 /** `from`: where the span begins that was asked for; a few looks alone would make an axis of their own. */
 export function rpoOption(series: readonly RpoAt[], promised: number, lang: Lang, name: string, limit: string, from?: number, to?: number): Option {
+  const top = Math.max(1, promised * 1.25, ...series.map((p) => p.age))
+  const step = stepOf(top)
   return {
     xAxis: { type: 'time', min: from, max: to },
-    yAxis: { type: 'value', min: 0, max: (v: { max: number }) => Math.max(v.max, promised * 1.25), axisLabel: { showMaxLabel: false, formatter: (v: number) => (v ? duration(v, lang) : '0') } },
+    yAxis: { type: 'value', min: 0, max: step * Math.ceil(top / step), interval: step, axisLabel: { formatter: (v: number) => (v ? duration(v, lang) : '0') } },
     tooltip: { trigger: 'axis', renderMode: 'richText', valueFormatter: (v: number) => duration(v, lang) },
     series: [{
       name, type: 'line', showSymbol: series.length < 3, areaStyle: { opacity: 0.12 }, itemStyle: { color: '#2a6be6' },
       data: byTime(series).map((p) => [millis(p.at), p.age]),
-      markLine: promised ? { symbol: 'none', silent: true, lineStyle: { color: '#c0262d' }, label: { formatter: limit, position: 'insideEndTop', color: '#c0262d' }, data: [{ yAxis: promised }] } : undefined,
+      markLine: promised ? { symbol: 'none', silent: true, lineStyle: { color: 'var(--bad)' }, label: { formatter: limit, position: 'insideEndTop', color: 'var(--bad)' }, data: [{ yAxis: promised }] } : undefined,
     }],
   }
 }
@@ -35,7 +44,7 @@ export function spaceOption(series: readonly SpaceAt[], used: string, all: strin
   const list = byTime(series)
   const known = list.some((p) => p.free_bytes !== undefined)
   return {
-    legend: { show: known, top: 0, right: 0, textStyle: { color: 'inherit' } },
+    legend: { show: known, top: 0, right: 0 },
     xAxis: { type: 'time' },
     yAxis: { type: 'value', min: 0, axisLabel: { formatter: (v: number) => bytes(v) } },
     tooltip: { trigger: 'axis', renderMode: 'richText', valueFormatter: (v: number) => bytes(v) },
@@ -70,11 +79,4 @@ export function timelineOption(dots: readonly Dot[], chosen: number | undefined,
       })),
     }],
   }
-}
-
-/** The newest usable point that is not younger than the moment somebody picked. */
-export function pointAt<T extends { taken?: string; state?: string }>(list: readonly T[], moment: number): T | undefined {
-  return list
-    .filter((p) => p.state === 'ok' && (millis(p.taken) ?? Infinity) <= moment)
-    .reduce<T | undefined>((best, p) => (!best || (millis(p.taken) ?? 0) > (millis(best.taken) ?? 0) ? p : best), undefined)
 }

@@ -68,21 +68,73 @@ export function useLive(kinds: readonly Kind[], fn: (told: Told[]) => void): voi
   onUnmounted(listen(kinds, fn))
 }
 
-export function startStream(url = '/v1/stream'): void {
-  stopStream()
+/*
+ * Of all tabs of a browser one holds the stream and passes on what it hears: a browser opens six connections to a place,
+ * and tabs that each kept one would leave none to work with. When that tab goes, its lock goes to another.
+ */
+const SHARED = 'bdr.stream'
+let channel: BroadcastChannel | undefined
+let waiting: AbortController | undefined
+let letGo: (() => void) | undefined
+let followed = false /* another tab had the stream: what came between its end and ours was missed */
+
+function hearAll(kind: Kind, text: string): void {
+  hear(kind, text)
+  channel?.postMessage({ kind, text })
+}
+function beConnected(on: boolean): void {
+  connected.value = on
+  channel?.postMessage({ connected: on })
+}
+
+function openSource(url: string): void {
+  source?.close()
   const s = new EventSource(url)
   source = s
   s.onopen = () => {
-    if (tries) hear('reset', '{}')
+    if (tries || followed) hearAll('reset', '{}')
     tries = 0
-    connected.value = true
+    followed = false
+    beConnected(true)
   }
   s.onerror = () => {
-    connected.value = false
+    beConnected(false)
     if (s.readyState !== EventSource.CLOSED) return /* the browser tries by itself */
-    retry = setTimeout(() => startStream(url), RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)])
+    retry = setTimeout(() => openSource(url), RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)])
   }
-  for (const kind of [...KINDS, 'reset']) s.addEventListener(kind, (e) => hear(kind, (e as MessageEvent<string>).data))
+  for (const kind of [...KINDS, 'reset']) s.addEventListener(kind, (e) => hearAll(kind, (e as MessageEvent<string>).data))
+}
+
+interface Passed {
+  kind?: Kind
+  text?: string
+  connected?: boolean
+  ask?: true
+}
+function follow(m: Passed): void {
+  if (m.ask) {
+    if (source) channel?.postMessage({ connected: connected.value })
+    return
+  }
+  if (source) return /* the stream is here */
+  followed = true
+  if (m.connected !== undefined) connected.value = m.connected
+  if (m.kind) hear(m.kind, m.text ?? '')
+}
+
+export function startStream(url = '/v1/stream'): void {
+  stopStream()
+  if (!('locks' in navigator) || !('BroadcastChannel' in globalThis)) return openSource(url)
+  channel = new BroadcastChannel(SHARED)
+  channel.onmessage = (e: MessageEvent<Passed>) => follow(e.data)
+  channel.postMessage({ ask: true })
+  waiting = new AbortController()
+  const hold = (): Promise<void> =>
+    new Promise((done) => {
+      letGo = done
+      openSource(url)
+    })
+  navigator.locks.request(SHARED, { signal: waiting.signal }, hold).catch(() => undefined) /* it was not waited for any longer */
 }
 
 export function stopStream(): void {
@@ -90,4 +142,9 @@ export function stopStream(): void {
   source?.close()
   source = undefined
   connected.value = false
+  waiting?.abort()
+  letGo?.()
+  channel?.close()
+  waiting = letGo = channel = undefined
+  followed = false
 }

@@ -40,8 +40,10 @@ export class Tally {
 export class Browser {
   static async open(base, { lang = 'en', dark = false, width = 1440, height = 900 } = {}) {
     const b = new Browser()
-    mkdirSync(SHOTS, { recursive: true })
+    mkdirSync(join(SHOTS, 'dark'), { recursive: true })
     b.base = base
+    b.lang = lang
+    b.dark = dark
     b.chromium = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] })
     b.context = await b.chromium.newContext({
       ignoreHTTPSErrors: true, locale: lang === 'zh' ? 'zh-CN' : 'en-GB', viewport: { width, height }, reducedMotion: 'reduce', colorScheme: dark ? 'dark' : 'light',
@@ -93,6 +95,7 @@ export class Browser {
     }
     wrong.push(...(await this.keysShown()))
     wrong.push(...(await this.axe()))
+    if (this.lang === 'en' && !this.dark) wrong.push(...(await this.inTheDark(name))) /* colours are the same in all languages */
     if (wrong.length) throw new Error(wrong.join('\n'))
   }
 
@@ -109,9 +112,24 @@ export class Browser {
     })
   }
 
-  async axe() {
-    await this.page.evaluate(AXE)
-    const found = await this.page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+  /** The same in dark mode: a picture, and colours that can be told apart. */
+  async inTheDark(name) {
+    if (await this.page.evaluate(() => document.documentElement.classList.contains('dark'))) return []
+    await this.page.emulateMedia({ colorScheme: 'dark' })
+    try {
+      await this.page.waitForFunction(() => document.documentElement.classList.contains('dark'))
+      await this.settle()
+      await this.page.screenshot({ path: join(SHOTS, 'dark', `${name}.png`) })
+      return (await this.axe(['color-contrast', 'link-in-text-block'])).map((x) => `dark: ${x}`)
+    } finally {
+      await this.page.emulateMedia({ colorScheme: 'light' })
+      await this.settle()
+    }
+  }
+
+  async axe(rules) {
+    if (!(await this.page.evaluate(() => 'axe' in window))) await this.page.evaluate(AXE)
+    const found = await this.page.evaluate((only) => window.axe.run(document, { resultTypes: ['violations'], ...(only ? { runOnly: only } : {}) }), rules)
     return found.violations
       .filter((v) => v.impact === 'serious' || v.impact === 'critical')
       .flatMap((v) => v.nodes.slice(0, 4).map((n) => `axe ${v.impact} ${v.id}: ${n.target.join(' ')} ${n.failureSummary?.split('\n')[1]?.trim() ?? ''}`))

@@ -12,6 +12,7 @@ import { Browser, Tally } from './browser.mjs'
 import { BUILD, Console, PASSWORD } from './console.mjs'
 import { site } from './fleet.mjs'
 import { installedTests } from './installed.mjs'
+import { manyTests } from './many.mjs'
 import { servedTests } from './served.mjs'
 import { statesTests } from './states.mjs'
 import { KINDS, pagesOf } from './stories.mjs'
@@ -130,4 +131,5 @@ try {
   await c.stop()
   rmSync(packages, { recursive: true, force: true })
 }
+if (!only.length || only.includes('many')) await manyTests(tally).catch((e) => tally.bad('many', e.stack))
 process.exit(tally.end())

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { pathOf, Problem, problemOf, queryOf, roleMay } from '@/api/http'
 import { whyNot } from '@/lib/allowed'
 import { changesOf, partsOf } from '@/lib/audit'
-import { byTime, pointAt, rpoOption, spaceOption, timelineOption } from '@/lib/charts'
+import { byTime, rpoOption, spaceOption, stepOf, timelineOption } from '@/lib/charts'
 import { browserOf } from '@/lib/browser'
 import { ago, bytes, clockIn, duration, eta, parseDuration, pct, rate, rpoAge, rpoTone, time } from '@/lib/fmt'
 import { bodyOf, commas, newCeph, startOf, wrongOf, wrongOfCeph } from '@/lib/form'
@@ -145,12 +145,6 @@ describe('charts', () => {
     const o = timelineOption([{ id: 1, taken: '2030-01-01T00:00:00Z', state: 'ok', held: true }], 1, (x) => x) as { series: Array<{ data: Array<{ symbolSize: number; symbol: string }> }> }
     expect(o.series[0].data[0]).toMatchObject({ symbol: 'diamond', symbolSize: 22 })
   })
-  it('find the newest whole point up to a moment', () => {
-    const list = [{ id: 3, taken: '2030-01-03T00:00:00Z', state: 'ok' }, { id: 2, taken: '2030-01-02T00:00:00Z', state: 'damaged' }, { id: 1, taken: '2030-01-01T00:00:00Z', state: 'ok' }]
-    expect(pointAt(list, Date.parse('2030-01-02T12:00:00Z'))?.id).toBe(1)
-    expect(pointAt(list, Date.parse('2030-01-04T00:00:00Z'))?.id).toBe(3)
-    expect(pointAt(list, Date.parse('2029-01-01T00:00:00Z'))).toBeUndefined()
-  })
 })
 
 describe('people', () => {
@@ -191,10 +185,10 @@ describe('a promise', () => {
     expect(wrongOfPolicy({ ...f, rpo: '1h' })).toEqual([])
   })
   it('is drawn over the span that was asked for, with the promise in sight', () => {
-    const o = rpoOption([{ at: last_point, age: 4 }], 20000, 'en', 'RPO', '', at - 86400000, at) as { xAxis: object; yAxis: { max: (v: { max: number }) => number } }
+    const o = rpoOption([{ at: last_point, age: 4 }], 20000, 'en', 'RPO', '', at - 86400000, at) as { xAxis: object; yAxis: { max: number; interval: number } }
     expect(o.xAxis).toMatchObject({ min: at - 86400000, max: at })
-    expect(o.yAxis.max({ max: 4 })).toBe(25000)
-    expect(o.yAxis.max({ max: 90000 })).toBe(90000)
+    expect(o.yAxis).toMatchObject({ max: 25000, interval: 5000 })
+    expect([stepOf(2250000), stepOf(90000), stepOf(36 * 3600000), stepOf(400 * 86400000)]).toEqual([900000, 15000, 28800000, 10 * 604800000])
   })
 })
 

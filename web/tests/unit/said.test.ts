@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { i18n } from '@/i18n'
 import { words } from '@/i18n/words'
+import { alarmText } from '@/lib/alarm'
 import { whyNot } from '@/lib/allowed'
 import { said } from '@/lib/said'
 import { SAID } from '@/tables/said'
@@ -121,4 +122,17 @@ describe('said', () => {
     expect(said("must be one of a, b; did you mean 'a'?")).toBe('必须是 a, b 之一，是否为“a”？')
     expect(said('must be between 1 and 5')).toBe('必须在 1 与 5 之间')
   })
+})
+
+describe('an alarm', () => {
+  const a = { text: 'db1的sync任务在5次尝试后失败：the host is not there', values: { name: 'db1', job: 'sync', tries: 5, error: 'The host is not protected.' } }
+  afterEach(() => void (i18n.global.locale.value = 'en'))
+  it('has the words of the programs in Chinese, the names as they are', () => {
+    i18n.global.locale.value = 'zh'
+    expect(alarmText(a)).toBe('db1的同步任务在5次尝试后失败：the host is not there')
+    const text = alarmText({ ...a, text: `db1的sync任务在5次尝试后失败：${a.values.error}` })
+    expect(text).toMatch(/^db1的同步任务在5次尝试后失败：[^a-zA-Z]+$/)
+    expect(alarmText({ text: 'sync-host的sync任务', values: { job: 'sync', name: 'sync-host' } })).toBe('sync-host的同步任务')
+  })
+  it('is as it came in English', () => expect(alarmText(a)).toBe(a.text))
 })

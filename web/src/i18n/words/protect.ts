@@ -36,7 +36,7 @@ export const protect = {
   jobEvent: { claim: ['taken', '领取'], finish: ['finished', '完成'], fail: ['failed', '失败'], retry: ['will be tried again', '等待重试'], stopped: ['given back', '交回'], expire: ['worker lost', '执行者失联'], giveup: ['given up', '放弃'], pause: ['pause asked', '请求暂停'], resume: ['resumed', '继续'], cancel: ['stop asked', '请求取消'], again: ['asked again', '重新执行'], add: ['made', '创建'] },
   point: {
     title: ['Recovery points', '恢复点'], taken: ['Moment', '时间点'], kind: ['Made as', '同步方式'], stored: ['Added', '新增数据'], held: ['held', '已锁定'], hold: ['Hold', '锁定'], release: ['Release', '解除锁定'], verify: ['Verify', '校验'], verifying: ['Task {n} verifies it.', '已创建校验任务 {n}。'],
-    moment: ['Go back to', '回到'], momentPick: ['Pick a moment', '选择时间'], momentHint: ['The newest whole point up to then is chosen.', '将选中该时刻之前最新的可用恢复点。'],
+    moment: ['Go back to', '回到'], momentPick: ['Pick a moment', '选择时间'], momentNone: ['There is no whole point up to {when}.', '{when} 之前没有可用的恢复点。'], momentHint: ['The newest whole point up to then is chosen.', '将选中该时刻之前最新的可用恢复点。'],
     removeTitle: ['Delete the point of {when}?', '删除 {when} 的恢复点？'], removeText: ['It cannot be brought back. All other points stay whole.', '删除后无法找回，其他恢复点不受影响。'], empty: ['No recovery points yet', '暂无恢复点'], emptyText: ['The first one is there when the first sync has ended.', '首次同步完成后将生成第一个恢复点。'],
   },
   pointState: { ok: ['Whole', '正常'], damaged: ['Damaged', '损坏'], removed: ['Removed', '已删除'] },

@@ -44,6 +44,7 @@ export const watching = {
     alarm: ['alarm', '告警'], channel: ['notification', '通知'], enrolment: ['install command', '安装指令'], gateway: ['gateway', '云同步网关'], host: ['host', '主机'], job: ['task', '任务'], machine: ['machine', '机器'], name: ['name record', '域名记录'], platform: ['platform', '生产平台'], point: ['recovery point', '恢复点'],
     policy: ['policy', '策略'], proxy: ['Sync Proxy', '源端同步代理'], recovery: ['recovery', '恢复'], repository: ['repository', '存储库'], session: ['session', '会话'], account: ['account', '账号'], setting: ['settings', '系统设置'], share: ['share', '共享'], settings: ['settings', '系统设置'], token: ['API token', 'API 令牌'], user: ['user', '用户'], login: ['login', '登录'], logout: ['logout', '退出登录'],
   },
+  actorKind: { account: ['account', '账号'], token: ['API token', 'API 令牌'], machine: ['machine', '机器'], console: ['the console itself', '控制台'] },
   auditVerb: {
     ack: ['Take note of', '确认'], add: ['Add', '添加'], update: ['Change', '修改'], delete: ['Delete', '删除'], remove: ['Remove', '删除'], deregister: ['Deregister', '解除注册'], pause: ['Pause', '暂停'], protect: ['Protect', '保护'], register: ['Register', '注册'], resume: ['Resume', '恢复'], sync: ['Sync', '同步'], unprotect: ['End the protection of', '取消保护'],
     enrol: ['Let in', '接入'], revoke: ['Revoke', '吊销'], refresh: ['Refresh', '刷新'], test: ['Test', '测试'], regions: ['Fetch the regions of', '获取区域'], hold: ['Hold', '锁定'], verify: ['Verify', '校验'], bind: ['Bind', '绑定'], unbind: ['Unbind', '解绑'], settings: ['Set up', '设置'], cancel: ['Stop', '取消'], again: ['Try again', '重试'],
