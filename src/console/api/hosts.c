@@ -54,7 +54,7 @@ static const struct bdr_shape_field host_fields[] = {
 const struct bdr_shape host_shape = OBJ_SHAPE(struct host, "Host", host_fields);
 
 struct host_filter {
-    int state, rpo;
+    int state, rpo, sort;
     uint64_t platform, policy, repository;
     const char *name;
 };
@@ -72,6 +72,12 @@ static const struct bdr_choice rpos[] = {
     {"missed", 2, "The newest point is older than promised.", "超时"},
     {.name = NULL},
 };
+static const struct bdr_choice sorts[] = {
+    {"added", 0, "As they came.", "按加入顺序"},
+    {"name", 1, "By name.", "按名称"},
+    {"point", 2, "Those without a point, then those with the oldest newest point first.", "按最新恢复点，最旧的在前"},
+    {.name = NULL},
+};
 static const struct bdr_shape_field filter_fields[] = {
     {BDR_FIELD(struct host_filter, state), .type = BDR_T_ENUM, .choices = states, .def = "any",
      .help = "Only in this state.", .help_zh = "状态"},
@@ -83,6 +89,8 @@ static const struct bdr_shape_field filter_fields[] = {
      .help_zh = "名称或地址"},
     {BDR_FIELD(struct host_filter, rpo), .type = BDR_T_ENUM, .choices = rpos, .def = "any",
      .help = "Only those whose promise is kept, or missed.", .help_zh = "RPO状态"},
+    {BDR_FIELD(struct host_filter, sort), .type = BDR_T_ENUM, .choices = sorts, .def = "added",
+     .help = "In which order.", .help_zh = "排序"},
     OBJ_END,
 };
 static const struct bdr_shape filter_shape = OBJ_SHAPE(struct host_filter, "HostFilter", filter_fields);
@@ -130,18 +138,33 @@ static struct bdr_err *host_list(struct bdr_req *req, const void *in, void *out)
     (void)in;
     BDR_NOMEM_IF_NULL(like);
     BDR_TRY(obj_read(req, &tx));
-    BDR_TRY(bdr_q_host_view_list(
-        tx,
-        &(struct bdr_in_host_view_list){.state = f->state ? obj_choice_name(states, f->state) : "",
-                                        .platform_id = (int64_t)f->platform,
-                                        .policy_id = (int64_t)f->policy,
-                                        .repository_id = (int64_t)f->repository,
-                                        .like = like,
-                                        .rpo = f->rpo ? obj_choice_name(rpos, f->rpo) : "",
-                                        .now_ms = now_ms,
-                                        .after = api_cursor(req, 0),
-                                        .limit = bdr_req_page(req)->limit + 1},
-        &row, &page->n));
+    if (f->sort)
+        BDR_TRY(bdr_q_host_view_sorted(
+            tx,
+            &(struct bdr_in_host_view_sorted){.by = obj_choice_name(sorts, f->sort),
+                                              .state = f->state ? obj_choice_name(states, f->state) : "",
+                                              .platform_id = (int64_t)f->platform,
+                                              .policy_id = (int64_t)f->policy,
+                                              .repository_id = (int64_t)f->repository,
+                                              .like = like,
+                                              .rpo = f->rpo ? obj_choice_name(rpos, f->rpo) : "",
+                                              .now_ms = now_ms,
+                                              .after = api_cursor(req, 0),
+                                              .limit = bdr_req_page(req)->limit + 1},
+            &row, &page->n));
+    else
+        BDR_TRY(bdr_q_host_view_list(
+            tx,
+            &(struct bdr_in_host_view_list){.state = f->state ? obj_choice_name(states, f->state) : "",
+                                            .platform_id = (int64_t)f->platform,
+                                            .policy_id = (int64_t)f->policy,
+                                            .repository_id = (int64_t)f->repository,
+                                            .like = like,
+                                            .rpo = f->rpo ? obj_choice_name(rpos, f->rpo) : "",
+                                            .now_ms = now_ms,
+                                            .after = api_cursor(req, 0),
+                                            .limit = bdr_req_page(req)->limit + 1},
+            &row, &page->n));
     BDR_TRY(obj_keep(req, row));
     page->items = items = bdr_arena_alloc(bdr_req_arena(req), (page->n + 1) * sizeof(*items));
     BDR_NOMEM_IF_NULL(items);

@@ -320,6 +320,47 @@ static void test_host__list__is_filtered_by_the_server(void **state)
     json_decref(rig_want(r, r->viewer, 422, "GET", "/v1/hosts?nonsense=1", NULL));
 }
 
+/* The names of all pages, one host a page: "a b c". */
+static void host_order(struct rig *r, const char *sort, char out[128])
+{
+    char path[96], cursor[24] = "";
+
+    out[0] = 0;
+    do {
+        json_t *v;
+
+        snprintf(path, sizeof(path), "/v1/hosts?limit=1&sort=%s%s%s", sort, *cursor ? "&cursor=" : "", cursor);
+        v = rig_want(r, r->viewer, 200, "GET", path, NULL);
+        snprintf(out + strlen(out), 128 - strlen(out), "%s%s", *out ? " " : "", rig_at(v, "/items/0/name"));
+        snprintf(cursor, sizeof(cursor), "%s", rig_at(v, "/next"));
+        json_decref(v);
+    } while (*cursor);
+}
+
+static void test_host__list__is_sorted_by_the_server(void **state)
+{
+    static const char *const names[] = {"mail", "app", "mail", "db"};
+    static const int64_t points[] = {5000, 0, 2000, 9000};
+    int64_t platform;
+    char got[128], sql[96];
+
+    RIG_OF(state, r);
+    platform = site_platform(r->bed, "vc");
+    for (size_t i = 0; i < BDR_COUNT(names); i++) {
+        snprintf(got, sizeof(got), "ref-%zu", i);
+        snprintf(sql, sizeof(sql), "UPDATE host SET name = '%s', last_point_ms = %lld WHERE id = %lld", names[i],
+                 (long long)points[i], (long long)site_host(r->bed, platform, got));
+        check_ok(bed_sql(r->bed, sql));
+    }
+    host_order(r, "added", got);
+    assert_string_equal(got, "mail app mail db");
+    host_order(r, "name", got);
+    assert_string_equal(got, "app db mail mail");
+    host_order(r, "point", got);
+    assert_string_equal(got, "app mail mail db");
+    json_decref(rig_want(r, r->viewer, 422, "GET", "/v1/hosts?sort=wild", NULL));
+}
+
 static void test_host__sync_now__makes_one_job_at_a_time(void **state)
 {
     struct site s;
@@ -639,6 +680,7 @@ int main(void)
         RIG(test_repository__bucket__how_it_is_reached_stays_and_changes),
         RIG(test_host__protection__obeys_its_rules),
         RIG(test_host__list__is_filtered_by_the_server),
+        RIG(test_host__list__is_sorted_by_the_server),
         RIG(test_host__sync_now__makes_one_job_at_a_time),
         RIG(test_job__list__filters_and_tells_progress),
         RIG(test_host__deregister__ends_the_agents_access),

@@ -5,6 +5,7 @@ export type { Host, HostDisk } from '@gen/api'
 export interface HostFilter {
   state?: string
   rpo?: string
+  sort?: string
   name?: string
   platform?: number
   policy?: number

@@ -98,6 +98,15 @@ export async function manyTests(tally) {
       await p.fill('.search input', 'app-07919')
       await p.waitForFunction(() => document.querySelectorAll('.list tbody tr:not(.spacer)').length === 1)
       assert.deepEqual(lists('/v1/hosts').map((r) => r.query.name), ['app-07919'])
+      await p.fill('.search input', '')
+      await p.waitForFunction(() => document.querySelectorAll('.list tbody tr:not(.spacer)').length > 1)
+      const names = () => p.locator('.list tbody tr:not(.spacer) strong').allInnerTexts()
+      await p.locator('th .sort').first().click()
+      const lowest = (await c.call('GET', '/v1/hosts?sort=name&limit=1')).items[0].name
+      await p.waitForFunction((name) => document.querySelector('.list tbody strong')?.innerText === name, lowest)
+      assert.equal(lists('/v1/hosts').at(-1).query.sort, 'name')
+      assert.equal(await p.locator('th[aria-sort=ascending]').count(), 1)
+      assert.deepEqual(await names(), (await names()).sort())
       await b.go('/audit')
       asked.length = 0
       await p.locator('.search input').first().fill('operator1')
