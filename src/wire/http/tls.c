@@ -90,6 +90,7 @@ static int tls_verify(gnutls_session_t session)
     if (s->revoked && s->revoked(s->revoked_ctx, &c->peer))
         return tls_refuse(c, session, BDR_PEER_REVOKED, c->peer.serial);
     c->has_peer = true;
+    c->known = true;
     return 0;
 }
 
