@@ -182,15 +182,18 @@ static struct bdr_err *page_things(struct bdr_tx *tx, int64_t now_ms, struct pag
 static void page_http(struct bdr_console *c, struct page *p)
 {
     struct bdr_hub_counts hub = bdr_hub_counts(c->hub);
-    struct bdr_http_stats s = {0};
+    struct bdr_http_stats s = {0}, plain = {0};
 
     bdr_http_stats(c->server, &s);
-    number(p, METRIC_HTTP_NOW, (double)s.connections);
-    number(p, METRIC_HTTP_RUNNING, (double)s.requests_running);
+    bdr_http_stats(c->http_server, &plain); /* packages; it knows neither streams nor certificates */
+    number(p, METRIC_HTTP_NOW, (double)(s.connections + plain.connections));
+    number(p, METRIC_HTTP_RUNNING, (double)(s.requests_running + plain.requests_running));
     number(p, METRIC_HTTP_STREAMS, (double)s.event_streams);
-    number(p, METRIC_HTTP_ALL, (double)s.connections_total);
-    number(p, METRIC_HTTP_REQUESTS, (double)s.requests_total);
-    number(p, METRIC_HTTP_SLOW, (double)s.cut_slow);
+    number(p, METRIC_HTTP_ALL, (double)(s.connections_total + plain.connections_total));
+    number(p, METRIC_HTTP_REQUESTS, (double)(s.requests_total + plain.requests_total));
+    number(p, METRIC_HTTP_SLOW, (double)(s.cut_slow + plain.cut_slow));
+    number(p, METRIC_HTTP_SILENT, (double)(s.cut_silent + plain.cut_silent));
+    number(p, METRIC_HTTP_CROWDED, (double)(s.cut_crowded + plain.cut_crowded));
     number(p, METRIC_HTTP_REFUSED, (double)s.refused_peers);
     sample(p, METRIC_LISTENERS, "people", NULL, (double)hub.people);
     sample(p, METRIC_LISTENERS, "machines", NULL, (double)hub.machines);

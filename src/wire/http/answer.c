@@ -122,7 +122,6 @@ static struct MHD_Response *answer_make(struct bdr_req *req)
 enum MHD_Result http_answer_queue(struct bdr_req *req)
 {
     struct http_answer *a = &req->answer;
-    uint64_t len = a->kind == ANSWER_DATA ? a->len : a->kind == ANSWER_FILE ? a->file_len : 0;
     struct MHD_Response *r = answer_make(req);
     enum MHD_Result rc;
 
@@ -134,9 +133,10 @@ enum MHD_Result http_answer_queue(struct bdr_req *req)
     if (req->must_close || atomic_load(&req->server->stopping))
         MHD_add_response_header(r, "Connection", "close");
     /* at least STALL_BYTES in each stall_ms; streams count as they go */
-    http_deadline(req->conn, a->kind == ANSWER_EVENTS
-                                 ? 0
-                                 : BDR_MIN(1 + len / STALL_BYTES, (uint64_t)1 << 20) * req->server->limits.stall_ms);
+    if (a->kind == ANSWER_DATA || a->kind == ANSWER_FILE)
+        http_deadline_answer(req->conn);
+    else
+        http_deadline(req->conn, a->kind == ANSWER_EVENTS ? 0 : req->server->limits.stall_ms);
     req->stage = STAGE_ANSWER;
     req->stall_mark = 0;
     if (a->kind == ANSWER_FILE)

@@ -7,6 +7,7 @@
  */
 #include "bdr/clock.h"
 #include "bdr/log.h"
+#include "bdr/osserver.h"
 #include "http_i.h"
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -17,6 +18,34 @@
 void http_deadline(struct http_conn *c, uint64_t ms_from_now)
 {
     atomic_store(&c->deadline_ms, ms_from_now ? bdr_clock_mono_ms() + ms_from_now : 0);
+}
+
+/* Without a count from the kernel an answer has one stall_ms, whatever its size. */
+static uint64_t conn_acked(const struct http_conn *c)
+{
+    uint64_t n = 0;
+
+    bdr_err_drop(bdr_os_socket_acked(c->fd, &n), "then nothing moves");
+    return n;
+}
+
+void http_deadline_answer(struct http_conn *c)
+{
+    c->acked = conn_acked(c);
+    atomic_store(&c->sending, true);
+    http_deadline(c, c->listener->server->limits.stall_ms);
+}
+
+/* Past its deadline, but an answer gets on: another stall_ms, unless the loop has just set another deadline. */
+static bool conn_moves(struct http_conn *c, uint64_t deadline, uint64_t now)
+{
+    uint64_t acked = atomic_load(&c->sending) ? conn_acked(c) : 0;
+
+    if (acked < c->acked + STALL_BYTES)
+        return false;
+    c->acked = acked;
+    atomic_compare_exchange_strong(&c->deadline_ms, &deadline, now + c->listener->server->limits.stall_ms);
+    return true;
 }
 
 void http_conn_cut(struct http_conn *c)
@@ -66,8 +95,12 @@ static void conn_begin(struct http_listener *l, struct MHD_Connection *mhd, void
     c->next = s->conns;
     if (c->next)
         c->next->prev = c;
+    else
+        s->oldest = c;
     s->conns = c;
     s->n_conns++;
+    http_crowd_add(c);
+    http_crowd_thin(c);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -82,7 +115,10 @@ static void conn_end(struct http_conn *c)
         s->conns = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    else
+        s->oldest = c->prev;
     s->n_conns--;
+    http_crowd_remove(c);
     pthread_mutex_unlock(&s->lock);
     http_tls_unref(c->tls);
     free(c);
@@ -110,25 +146,40 @@ void *http_conn_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     return NULL;
 }
 
+/* Those that were cut, said once a tick. A browser opens connections ahead of need: silent ones are not news. */
+static void watch_tell(struct bdr_http_server *s, unsigned slow, unsigned silent, uint64_t now)
+{
+    uint64_t crowded = atomic_load(&s->cut_crowded) - s->crowd_told;
+
+    atomic_fetch_add(&s->cut_slow, slow);
+    atomic_fetch_add(&s->cut_silent, silent);
+    if (slow)
+        BDR_LOG(INFO, "http.cut.slow", F_U64("connections", slow));
+    if (crowded && now >= s->crowd_told_ms) {
+        s->crowd_told += crowded;
+        s->crowd_told_ms = now + CROWD_TELL_MS;
+        BDR_LOG(WARN, "http.cut.crowded", F_U64("connections", crowded));
+    }
+}
+
 static void watch_all(struct bdr_http_server *s, uint64_t now)
 {
-    unsigned cut = 0;
+    unsigned slow = 0, silent = 0;
 
     pthread_mutex_lock(&s->lock);
     for (struct http_conn *c = s->conns; c; c = c->next) {
         uint64_t deadline = atomic_load(&c->deadline_ms);
 
-        if (deadline && now > deadline) {
+        if (deadline && now > deadline && !conn_moves(c, deadline, now)) {
             http_conn_cut(c);
-            cut += atomic_load(&c->state) != CONN_IDLE;
+            slow += atomic_load(&c->state) != CONN_IDLE;
+            silent += atomic_load(&c->state) == CONN_IDLE && !c->asked;
         }
         if (c->req)
             http_events_tick(c->req, now);
     }
     pthread_mutex_unlock(&s->lock);
-    atomic_fetch_add(&s->cut_slow, cut);
-    if (cut)
-        BDR_LOG(INFO, "http.cut.slow", F_U64("connections", cut));
+    watch_tell(s, slow, silent, now);
 }
 
 struct bdr_err *http_watch(void *ctx, unsigned index)

@@ -23,6 +23,8 @@
 #define DRAIN_SMALL     (256u * 1024)       /* of a refused body: read it, keep the connection */
 #define DRAIN_MAX       (64u * 1024 * 1024) /* of a body whose handler answered early: its answer should arrive */
 #define WATCH_TICK_MS   250u
+#define CROWD_TELL_MS   10000u /* a flood is said once in a while */
+#define CROWD_BUCKETS   16384u /* addresses are counted in; two in one share a count */
 
 /* Certificate and CAs of one listener at one time; kept until the last connection made with it closes. */
 struct http_tls {
@@ -44,6 +46,7 @@ struct http_listener {
     size_t index;
     uint16_t port;
     struct MHD_Daemon *daemon;
+    size_t n_conns;           /* guarded by server.lock: those that were not cut */
     pthread_mutex_t lock;     /* guards tls */
     struct http_tls *tls;     /* one reference */
     char *key_pem, *cert_pem; /* owned; what libmicrohttpd was started with */
@@ -58,8 +61,14 @@ struct http_conn {
     int fd;
     char remote[64];
     atomic_bool has_peer;
+    atomic_bool known;            /* it has said who it is: by certificate, token or session */
+    atomic_bool asked;            /* one whole request */
+    bool counted;                 /* guarded by server.lock: in the listener's and its bucket's count */
+    unsigned bucket;              /* of its listener and address */
     struct bdr_cert_info peer;    /* written in the handshake, constant after */
     _Atomic uint64_t deadline_ms; /* 0: none; past it, the connection is cut */
+    atomic_bool sending;          /* an answer that is there as a whole: its deadline moves on as it arrives */
+    uint64_t acked;               /* of it, when the deadline was set; the watch's once `sending` is set */
     atomic_int state;
     bool bad_line;       /* the loop's */
     struct bdr_req *req; /* guarded by server.lock; the running one */
@@ -124,6 +133,7 @@ struct bdr_req {
     bool unframed; /* where the body ends is not sure: none of it is read */
     uint64_t body_seen, drained, answered_bytes, stall_mark;
     struct bdr_buf body; /* BUFFERED */
+    uint64_t body_held;  /* of it in server.bodies */
     struct http_ring in, out;
     struct http_answer answer;
     struct bdr_buf events;
@@ -141,12 +151,15 @@ struct bdr_http_server {
     struct http_work *work, *stream_work; /* owned */
     struct bdr_pool *watch_pool;          /* owned */
     struct bdr_cancel watch_stop;
-    atomic_bool stopping, ending; /* graceful; no more at all */
-    pthread_mutex_t lock;         /* guards conns, each conn's req, n_conns */
-    pthread_cond_t quiet;         /* a request ended */
-    struct http_conn *conns;
+    atomic_bool stopping, ending;     /* graceful; no more at all */
+    pthread_mutex_t lock;             /* guards conns, each conn's req, n_conns */
+    pthread_cond_t quiet;             /* a request ended */
+    struct http_conn *conns, *oldest; /* the newest first */
     uint64_t n_conns;
-    atomic_uint_fast64_t running, events, conns_total, requests_total, cut_slow, refused_peers;
+    uint64_t crowd_told, crowd_told_ms; /* the watch's */
+    unsigned crowd[CROWD_BUCKETS];      /* guarded by lock: connections by address */
+    atomic_uint_fast64_t running, events, conns_total, requests_total, bodies, bodies_strange, cut_slow, cut_silent,
+        cut_crowded, refused_peers;
     struct http_listener listeners[];
 };
 
@@ -156,7 +169,15 @@ void *http_conn_line(void *cls, const char *uri, struct MHD_Connection *mhd);
 /* Breaks the connection; its loop notices. Under server.lock. */
 void http_conn_cut(struct http_conn *c);
 void http_deadline(struct http_conn *c, uint64_t ms_from_now);
+/* An answer that is there as a whole begins: stall_ms for each STALL_BYTES that arrive. */
+void http_deadline_answer(struct http_conn *c);
 struct bdr_err *http_watch(void *ctx, unsigned index);
+
+/* crowd.c: all under server.lock */
+void http_crowd_add(struct http_conn *c);
+void http_crowd_remove(struct http_conn *c);
+/* This one has just come: makes room where a limit is passed. */
+void http_crowd_thin(struct http_conn *fresh);
 
 /* loop.c: what libmicrohttpd calls */
 enum MHD_Result http_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -166,6 +187,10 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_
 /* request.c */
 bdr_ret http_req_new(struct http_conn *c, const char *url, const char *method, struct bdr_req **out);
 void http_req_ref(struct bdr_req *req);
+/* Room for `n` more bytes of a buffered body; false when the bodies of all have no more. Under req.lock. */
+bool http_req_hold(struct bdr_req *req, size_t n);
+/* Nobody will read its body: forgets it. Under req.lock. */
+void http_req_body_drop(struct bdr_req *req);
 void http_req_unref(struct bdr_req *req);
 /* Lets the loop look at the request again. Under req.lock. */
 void http_req_wake(struct bdr_req *req);

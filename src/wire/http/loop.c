@@ -103,6 +103,12 @@ static enum MHD_Result body_piece(struct bdr_req *req, const char *data, size_t 
         return req->drained > (req->plan.body == BDR_BODY_NONE ? DRAIN_SMALL : DRAIN_MAX) ? MHD_NO : MHD_YES;
     }
     if (req->plan.body == BDR_BODY_BUFFERED) {
+        if (!http_req_hold(req, n)) {
+            http_req_body_drop(req);
+            refuse_unlocked(req, 503, BDR_THROTTLED, "too many bodies wait already; try again in a few seconds");
+            *size = 0;
+            return MHD_YES;
+        }
         bdr_buf_put(&req->body, data, n);
         body_progress(req, n);
         *size = 0;
@@ -277,9 +283,13 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_
         return; /* a line was read, but never all of its headers */
     c = req->conn;
     *ctx = NULL;
+    atomic_store(&c->asked, true);
+    if (bdr_req_who_name(req)[0])
+        atomic_store(&c->known, true);
     pthread_mutex_lock(&s->lock);
     c->req = NULL;
     pthread_mutex_unlock(&s->lock);
+    atomic_store(&c->sending, false);
     atomic_store(&c->state, CONN_IDLE);
     http_deadline(c, s->limits.idle_ms);
     e = req_end(req);

@@ -150,15 +150,37 @@ void http_req_ref(struct bdr_req *req)
     atomic_fetch_add(&req->refs, 1);
 }
 
+bool http_req_hold(struct bdr_req *req, size_t n)
+{
+    struct bdr_http_server *s = req->server;
+    uint64_t most = s->limits.bodies_bytes;
+    bool room;
+
+    req->body_held += n; /* counted before it is compared: two loops must not both find the last room */
+    room = atomic_fetch_add(&s->bodies, n) + n <= most;
+    if (req->plan.stranger)
+        room &= atomic_fetch_add(&s->bodies_strange, n) + n <= most / 4;
+    return room;
+}
+
+void http_req_body_drop(struct bdr_req *req)
+{
+    atomic_fetch_sub(&req->server->bodies, req->body_held);
+    if (req->plan.stranger)
+        atomic_fetch_sub(&req->server->bodies_strange, req->body_held);
+    req->body_held = 0;
+    if (req->body.data)
+        bdr_wipe(req->body.data, req->body.cap); /* passwords */
+    bdr_buf_free(&req->body);
+}
+
 void http_req_unref(struct bdr_req *req)
 {
     if (atomic_fetch_sub(&req->refs, 1) != 1)
         return;
+    http_req_body_drop(req);
     if (req->answer.fd >= 0)
         close(req->answer.fd);
-    if (req->body.data)
-        bdr_wipe(req->body.data, req->body.cap); /* passwords */
-    bdr_buf_free(&req->body);
     bdr_buf_free(&req->events);
     http_ring_free(&req->in);
     http_ring_free(&req->out);

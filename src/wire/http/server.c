@@ -4,6 +4,7 @@
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
+#include "bdr/osserver.h"
 #include "bdr/pool.h"
 #include "bdr/sync.h"
 #include "http_i.h"
@@ -20,6 +21,7 @@ static const struct bdr_http_limits defaults = {
     .connections_per_ip = 1000,
     .header_bytes = 32768,
     .buffered_bytes = 1 << 20,
+    .bodies_bytes = 64 << 20,
     .header_ms = 10000,
     .stall_ms = 30000,
     .idle_ms = 75000,
@@ -36,6 +38,7 @@ static void limits_fill(struct bdr_http_limits *l)
     FILL(connections_per_ip);
     FILL(header_bytes);
     FILL(buffered_bytes);
+    FILL(bodies_bytes);
     FILL(header_ms);
     FILL(stall_ms);
     FILL(idle_ms);
@@ -44,6 +47,26 @@ static void limits_fill(struct bdr_http_limits *l)
     FILL(stream_workers);
     FILL(stream_queue);
 #undef FILL
+}
+
+/* What libmicrohttpd may take before it accepts nobody: the room in which crowd.c makes room. */
+static unsigned limit_hard(unsigned limit)
+{
+    return limit + limit / 3 + 1;
+}
+
+/* A quarter of the files stays for the database, packages and calls of our own: without them nobody is served. */
+static struct bdr_err *limits_fit(struct bdr_http_limits *l)
+{
+    uint64_t files = 0, most;
+
+    BDR_TRY(bdr_os_files_allow((uint64_t)l->connections * 2, &files));
+    most = BDR_MAX(files / 16 * 9, (uint64_t)64); /* 3/4, less a third */
+    if (l->connections <= most)
+        return NULL;
+    BDR_LOG(INFO, "http.few-files", F_U64("connections", most), F_U64("wanted", l->connections), F_U64("files", files));
+    l->connections = (unsigned)most;
+    return NULL;
 }
 
 static void mhd_log(void *cls, const char *fmt, va_list ap) BDR_PRINTF(2, 0);
@@ -102,9 +125,8 @@ static struct bdr_err *listener_open(struct http_listener *l)
     l->daemon = MHD_start_daemon(
         flags, l->config.port, NULL, NULL, http_access, l, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL,
         MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_LISTEN_BACKLOG_SIZE, LISTEN_BACKLOG,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_CONNECTION_LIMIT, lim->connections,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, lim->connections_per_ip, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)lim->header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_CONNECTION_LIMIT, limit_hard(lim->connections),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)lim->header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
         lim->idle_ms / 1000 + 5, /* the last resort; conn.c is finer */
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, l, MHD_OPTION_NOTIFY_COMPLETED,
         http_completed, l, MHD_OPTION_URI_LOG_CALLBACK, http_conn_line, l, MHD_OPTION_THREAD_POOL_SIZE,
@@ -164,6 +186,7 @@ static struct bdr_err *server_open(struct bdr_http_server *s)
 {
     const struct bdr_http_limits *lim = &s->limits;
 
+    BDR_TRY(limits_fit(&s->limits));
     for (size_t i = 0; i < s->n_listeners; i++)
         BDR_TRY(listener_prepare(&s->listeners[i]));
     BDR_TRY(http_work_start("bdr-http", lim->workers, UINT32_MAX, http_req_work, &s->work));
@@ -268,6 +291,8 @@ void bdr_http_stats(struct bdr_http_server *s, struct bdr_http_stats *out)
         .connections_total = atomic_load(&s->conns_total),
         .requests_total = atomic_load(&s->requests_total),
         .cut_slow = atomic_load(&s->cut_slow),
+        .cut_silent = atomic_load(&s->cut_silent),
+        .cut_crowded = atomic_load(&s->cut_crowded),
         .refused_peers = atomic_load(&s->refused_peers),
     };
 

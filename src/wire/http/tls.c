@@ -92,6 +92,7 @@ static int tls_verify(gnutls_session_t session)
     /* A revoked one comes in to hear of it from each request (loop.c): in TLS 1.3 a client talks before we have looked
      * at its certificate, and would find a connection reset where an alert should be. */
     c->has_peer = true;
+    c->known = true;
     return 0;
 }
 

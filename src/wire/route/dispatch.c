@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define STRANGER_BYTES 98304 /* a login, an enrolment with its request of 64 Ki characters */
+
 static const struct found *found_of(const struct bdr_req *req)
 {
     return req->app_data;
@@ -107,6 +109,9 @@ static void router_begin(void *ctx, struct bdr_req *req, struct bdr_http_plan *p
     plan->stream = f->row->flags & BDR_R_STREAM_OUT;
     plan->at_once = f->row->flags & BDR_R_AT_ONCE;
     plan->max_bytes = f->row->body_max_bytes;
+    plan->stranger = f->row->flags & BDR_R_ANONYMOUS;
+    if (plan->stranger && plan->body == BDR_BODY_BUFFERED && !plan->max_bytes)
+        plan->max_bytes = STRANGER_BYTES;
     want = f->row->in ? "application/json" : f->row->in_type;
     if (want && req->has_body && !type_is(bdr_req_header(req, "Content-Type"), want)) {
         bdr_err_drop(bdr_req_set_header(req, "Accept", want), "the problem says it too");

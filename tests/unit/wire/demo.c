@@ -151,6 +151,24 @@ struct bdr_http_client *demo_client(struct demo *d, int listener, const char *ma
     return c;
 }
 
+int demo_raw_from(struct demo *d, int listener, unsigned from, int receive, const char *text)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(bdr_http_port(d->server, (size_t)listener)),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in me = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000u + from)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    BDR_ASSERT(fd >= 0 && !bind(fd, (const struct sockaddr *)&me, sizeof(me)));
+    if (receive)
+        BDR_ASSERT(!setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive)));
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) || send(fd, text, strlen(text), MSG_NOSIGNAL) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 int demo_raw(struct demo *d, int listener, const char *text)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,

@@ -66,6 +66,8 @@ struct bdr_http_client *demo_client(struct demo *d, int listener, const char *ma
 void demo_path(const struct demo *d, const char *name, char out[160]);
 /* A plain connection to listener `i` with `text` sent. */
 int demo_raw(struct demo *d, int listener, const char *text);
+/* The same from 127.0.FROM; -1 when the server does not take it. `receive` bytes of room for answers; 0: as usual. */
+int demo_raw_from(struct demo *d, int listener, unsigned from, int receive, const char *text);
 /* Sends an event to all streams that are open; returns to how many. */
 size_t demo_broadcast(struct demo *d, const char *event, const char *id, const char *data);
 

@@ -451,6 +451,8 @@ static const struct bdr_route rows[] = {
      .help_zh = "失败"},
     {BDR_GET, "/v1/ping", NULL, BDR_R_ANONYMOUS | BDR_R_AT_ONCE, .out = &count_shape, .run = ping, .help = "Alive?",
      .help_zh = "存活检查"},
+    {BDR_POST, "/v1/greet", NULL, BDR_R_ANONYMOUS, .in = &demo_disk_shape, .out = &count_shape, .run = ping,
+     .help = "Anybody's body.", .help_zh = "任意请求"},
     {BDR_GET, "/v1/pong", NULL, BDR_R_ANONYMOUS, .out = &count_shape, .run = ping, .help = "Alive, on a worker?",
      .help_zh = "存活检查"},
     {BDR_GET, "/v1/install/{token:secret}", NULL, BDR_R_ANONYMOUS, .out = &count_shape, .run = token,

@@ -204,20 +204,22 @@ static void test_pipelined__are_answered_in_order(void **state)
 
 static void test_per_address__has_its_limit(void **state)
 {
+    /* all of them wait for something, so none can make room */
+    static const char wait[] = "GET /v1/slow/1000 HTTP/1.1\r\nHost: x\r\n" AUTH "Connection: close\r\n\r\n";
     int fds[60];
     char buf[4096];
     unsigned answered = 0;
 
     (void)state;
     for (int i = 0; i < 60; i++)
-        fds[i] = demo_raw(d, DEMO_PLAIN, "GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n");
+        fds[i] = demo_raw(d, DEMO_PLAIN, wait);
     for (int i = 0; i < 60; i++) {
-        read_all(fds[i], buf, sizeof(buf), i ? 20 : 500);
+        read_all(fds[i], buf, sizeof(buf), 9000); /* 8 of 40 at once, a second each */
         answered += !strncmp(buf, "HTTP/1.1 200", 12);
     }
     for (int i = 0; i < 60; i++)
         close(fds[i]);
-    assert_in_range(answered, 1, 40);
+    assert_in_range(answered, 36, 40); /* room is made for a few at once */
 }
 
 static void test_streams__more_than_there_are_workers__wait_then_503(void **state)

@@ -29,15 +29,21 @@ struct bdr_http_listener {
 
 /* 0 takes the default in brackets. */
 struct bdr_http_limits {
-    unsigned connections;        /* [20000] of one listener */
-    unsigned connections_per_ip; /* [1000]; a site's hosts may stand behind one address */
+    /*
+     * Of one listener, and of one address there (a site's hosts may stand behind one). Past either those make room, the
+     * oldest first, that we wait for and that have not said who they are; then idle ones. Fewer when this process may
+     * not open so many files: some are for its work.
+     */
+    unsigned connections;        /* [20000] */
+    unsigned connections_per_ip; /* [1000] */
     unsigned header_bytes;       /* [32768] request line and headers; more is 431 or 414 */
     uint64_t buffered_bytes;     /* [1 MiB] of a body, when the route names no limit */
-    unsigned header_ms; /* [10000] from the connection, or from a request's first line, to the end of its headers */
-    unsigned stall_ms;  /* [30000] for each 64 KiB of a body or answer to make it through */
-    unsigned idle_ms;   /* [75000] a kept-alive connection may wait for its next request */
-    unsigned loops;     /* [2] event loops of a listener */
-    unsigned workers;   /* [8] threads for handlers */
+    uint64_t bodies_bytes; /* [64 MiB] of all bodies that are kept at once, a quarter of it for strangers; then 503 */
+    unsigned header_ms;    /* [10000] from the connection, or from a request's first line, to the end of its headers */
+    unsigned stall_ms;     /* [30000] for each 64 KiB of a body or answer to make it through */
+    unsigned idle_ms;      /* [75000] a kept-alive connection may wait for its next request */
+    unsigned loops;        /* [2] event loops of a listener */
+    unsigned workers;      /* [8] threads for handlers */
     unsigned stream_workers; /* [32] threads for handlers that read or write streams */
     unsigned stream_queue;   /* [64] of those may wait for a thread; more get 503 */
 };
@@ -47,6 +53,7 @@ struct bdr_http_plan {
     enum { BDR_BODY_NONE, BDR_BODY_BUFFERED, BDR_BODY_STREAMED } body;
     uint64_t max_bytes; /* 0: limits.buffered_bytes; streams: no limit */
     bool stream;        /* a stream worker runs it, although its body is none */
+    bool stranger;      /* its sender need not say who it is: its body has to share room with others like it */
     bool at_once;       /* never blocks: run it on the event loop */
 };
 /* The one thing that gets requests. */
@@ -87,6 +94,9 @@ void bdr_http_stop(struct bdr_http_server *s, uint64_t grace_ms);
 
 struct bdr_http_stats {
     uint64_t connections, requests_running, event_streams; /* now */
-    uint64_t connections_total, requests_total, cut_slow, refused_peers;
+    uint64_t connections_total, requests_total, refused_peers;
+    uint64_t cut_slow;    /* in the middle of a request */
+    uint64_t cut_silent;  /* before the first one, handshakes too */
+    uint64_t cut_crowded; /* to make room */
 };
 void bdr_http_stats(struct bdr_http_server *s, struct bdr_http_stats *out);
