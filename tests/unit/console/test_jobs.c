@@ -318,8 +318,14 @@ static struct bdr_err *crowd_work(struct bdr_db *db, int64_t worker, unsigned se
         int64_t row;
         size_t n;
 
-        BDR_TRY(bdr_job_expire(db, bdr_clock_wall_ms(), 10, &n));
-        BDR_TRY(bdr_job_claim(db, worker, bdr_clock_wall_ms(), CROWD_LEASE_MS, &job));
+        err = bdr_job_expire(db, bdr_clock_wall_ms(), 10, &n);
+        if (!err)
+            err = bdr_job_claim(db, worker, bdr_clock_wall_ms(), CROWD_LEASE_MS, &job);
+        if (err && err->code == BDR_BUSY) { /* a machine that writes nothing for a second: a worker asks again */
+            bdr_err_drop(err, "nothing was claimed");
+            continue;
+        }
+        BDR_TRY(err);
         if (!job) {
             BDR_TRY(bdr_cancel_sleep(NULL, 20));
             idle++;
@@ -339,8 +345,8 @@ static struct bdr_err *crowd_work(struct bdr_db *db, int64_t worker, unsigned se
                                       : dice == 2 ? BDR_JOB_ON_STOPPED
                                                   : BDR_JOB_ON_FINISH,
                                       NULL, bdr_clock_wall_ms(), &s);
-        if (err && err->code == BDR_FENCED)
-            bdr_err_drop(BDR_STEAL(err), "a slow machine: the lease ended meanwhile");
+        if (err && (err->code == BDR_FENCED || err->code == BDR_BUSY))
+            bdr_err_drop(BDR_STEAL(err), "a slow machine: the lease ended meanwhile, or will");
         BDR_TRY(err);
     }
     return NULL;
