@@ -189,6 +189,8 @@ bdr_ret http_req_new(struct http_conn *c, const char *url, const char *method, s
 void http_req_ref(struct bdr_req *req);
 /* Room for `n` more bytes of a buffered body; false when the bodies of all have no more. Under req.lock. */
 bool http_req_hold(struct bdr_req *req, size_t n);
+/* Gives back its share of server.bodies; the loop's. */
+void http_req_room_give(struct bdr_req *req);
 /* Nobody will read its body: forgets it. Under req.lock. */
 void http_req_body_drop(struct bdr_req *req);
 void http_req_unref(struct bdr_req *req);

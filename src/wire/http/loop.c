@@ -296,6 +296,7 @@ void http_completed(void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_
     if (e.kind == ANSWER_EVENTS)
         atomic_fetch_sub(&s->events, 1);
     access_log(req, &e, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    http_req_room_give(req); /* now: who holds a stream of events may outlive the server */
     http_req_unref(req);
     pthread_mutex_lock(&s->lock);
     atomic_fetch_sub(&s->running, 1);

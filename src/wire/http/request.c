@@ -163,12 +163,19 @@ bool http_req_hold(struct bdr_req *req, size_t n)
     return room;
 }
 
-void http_req_body_drop(struct bdr_req *req)
+void http_req_room_give(struct bdr_req *req)
 {
+    if (!req->body_held)
+        return;
     atomic_fetch_sub(&req->server->bodies, req->body_held);
     if (req->plan.stranger)
         atomic_fetch_sub(&req->server->bodies_strange, req->body_held);
     req->body_held = 0;
+}
+
+void http_req_body_drop(struct bdr_req *req)
+{
+    http_req_room_give(req);
     if (req->body.data)
         bdr_wipe(req->body.data, req->body.cap); /* passwords */
     bdr_buf_free(&req->body);
