@@ -79,6 +79,7 @@ static int tls_refuse(struct http_conn *c, gnutls_session_t session, enum bdr_pe
 static int tls_verify(gnutls_session_t session)
 {
     struct http_conn *c = gnutls_session_get_ptr(session);
+    const struct bdr_http_server *s = c->listener->server;
     const gnutls_datum_t *chain;
     unsigned n = 0;
     enum bdr_peer_fault fault;
@@ -92,7 +93,7 @@ static int tls_verify(gnutls_session_t session)
     /* A revoked one comes in to hear of it from each request (loop.c): in TLS 1.3 a client talks before we have looked
      * at its certificate, and would find a connection reset where an alert should be. */
     c->has_peer = true;
-    c->known = true;
+    c->known = !s->revoked || !s->revoked(s->revoked_ctx, &c->peer); /* it makes room for others as a stranger does */
     return 0;
 }
 
