@@ -2,9 +2,9 @@
 /* console.c - from a configuration to a running console, and back. */
 #include "console.h"
 #include "api/api.h"
-#include "auth/password.h"
 #include "bdr/log.h"
 #include "bdr/osfile.h"
+#include "first_login.h"
 #include "packages.h"
 #include "revoked.h"
 #include "settings.h"
@@ -21,7 +21,6 @@
 #define FOLDER      "/var/lib/bdr-console"
 #define PACKAGES    "/usr/share/openbdr/packages"
 #define WEB         "/usr/share/openbdr/web"
-#define FIRST_LOGIN "initial-password" /* in the folder; gone when the password is changed */
 #define STOP_MS     3000
 #define CA_NAME     "OpenBDR console CA"
 #define NAMES_MAX   64 /* in a certificate */
@@ -175,56 +174,6 @@ struct bdr_err *bdr_console_names(struct bdr_console *c, const char *const *more
     return renewed && c->server ? bdr_http_reload(c->server) : NULL;
 }
 
-/* ---- the first account ---- */
-
-struct first {
-    struct bdr_console *c;
-    char hash[BDR_PASSWORD_CHARS];
-    bool made;
-};
-
-static struct bdr_err *first_account(struct bdr_tx *tx, void *ctx)
-{
-    struct first *f = ctx;
-    BDR_AUTO(mem) struct bdr_row_account *a = NULL;
-    size_t n = 0;
-    int64_t id;
-
-    f->made = false;
-    BDR_TRY(bdr_q_account_list(tx, 0, 1, &a, &n));
-    if (n)
-        return NULL;
-    BDR_TRY(bdr_q_account_add(
-        tx, &(struct bdr_in_account_add){"admin", "Administrator", "", "", "admin", f->hash, true, api_now()}, &id));
-    f->made = true;
-    return NULL;
-}
-
-/* An administrator with a password that only root of this machine can read, and that must be changed. */
-static struct bdr_err *first_login(struct bdr_console *c)
-{
-    static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789";
-    struct first f = {.c = c};
-    uint8_t raw[20];
-    char path[512], text[sizeof(raw) + 2];
-    BDR_AUTO(secret) struct bdr_secret password = {0};
-
-    in_folder(c, FIRST_LOGIN, path);
-    BDR_TRY(bdr_os_random(raw, sizeof(raw)));
-    for (size_t i = 0; i < sizeof(raw); i++) /* 31 letters: 4.9 bits each, 99 in all */
-        text[i] = letters[raw[i] % (sizeof(letters) - 1)];
-    memcpy(text + sizeof(raw), "\n", 2);
-    BDR_TRY(bdr_secret_set(&password, text, sizeof(raw)));
-    BDR_TRY(bdr_password_hash(&password, f.hash));
-    BDR_TRY(bdr_db_run(c->db, BDR_TX_WRITE, first_account, &f));
-    if (!f.made)
-        return NULL;
-    BDR_TRY(bdr_os_replace_file(path, text, strlen(text), 0600, false));
-    explicit_bzero(text, sizeof(text));
-    BDR_LOG(INFO, "console.first-login", F_STR("account", "admin"), F_STR("password-in", path));
-    return NULL;
-}
-
 /* ---- the servers ---- */
 
 static struct bdr_err *router_of(struct bdr_console *c, struct bdr_router **out)
@@ -330,7 +279,7 @@ static struct bdr_err *start(struct bdr_console *c)
     BDR_TRY_FOR(bdr_db_open(&(struct bdr_db_options){.where = c->config.db, .cancel = &c->stop}, &c->db),
                 "the console's database");
     BDR_TRY_FOR(bdr_db_migrate(c->db, NULL), "the console's database");
-    BDR_TRY(first_login(c));
+    BDR_TRY(bdr_first_login(c));
     BDR_TRY(bdr_settings_names(c));
     BDR_TRY(bdr_hub_new(&c->hub));
     BDR_TRY(bdr_revoked_new(&c->revoked));

@@ -5,6 +5,7 @@
 #include "bdr/osfile.h"
 #include "bdr/route.h"
 #include "console.h"
+#include "first_login.h"
 #include "frame/cli.h"
 #include <limits.h>
 #include <stdio.h>
@@ -139,7 +140,7 @@ static void run_told(struct bdr_console *c, struct bdr_cli *cli)
 
     bdr_out_note(cli->out, "listening on https port %u, http port %u", bdr_console_port(c), bdr_console_http_port(c));
     bdr_out_note(cli->out, "fingerprint of its CA: %s", bdr_fingerprint_text(bdr_ca_info(c->ca)->fingerprint, print));
-    snprintf(first, sizeof(first), "%s/initial-password", c->config.folder);
+    snprintf(first, sizeof(first), "%s/%s", c->config.folder, BDR_FIRST_LOGIN_FILE);
     if (access(first, R_OK) == 0)
         bdr_out_note(cli->out, "log in as admin with the password in %s, and choose another", first);
 }

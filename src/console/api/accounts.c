@@ -2,6 +2,7 @@
 /* accounts.c - the users of the console, as administrators see and change them. */
 #include "api/people.h"
 #include "auth/password.h"
+#include "first_login.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -355,7 +356,9 @@ static struct bdr_err *reset(struct bdr_req *req, const void *body, void *out)
     if (a && a->id == api_who(req)->person.account_id)
         BDR_REFUSE(req, BDR_CONFLICT, "Change your own password at PUT /v1/session/password, with the old one.");
     BDR_TRY(hash_of(req, a ? a->name : "", in->password, hash));
-    return run(req, in, hash, password_do, "changed", out);
+    BDR_TRY(run(req, in, hash, password_do, "changed", out));
+    bdr_first_login_over(api_console(req), a ? a->name : "");
+    return NULL;
 }
 
 static struct bdr_err *unlock(struct bdr_req *req, const void *in, void *out)

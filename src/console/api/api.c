@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* api.c - who asks and whether they may; errors for people; the audit row of a change; pages. */
 #include "api/api.h"
+#include "auth/token.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
-#include "auth/token.h"
 #include "streams.h"
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -177,8 +177,20 @@ struct bdr_err *api_run(struct bdr_req *req, enum bdr_tx_kind kind, struct bdr_e
     return api_refusal(req, bdr_db_run(api_console(req)->db, kind, fn, ctx));
 }
 
+static const char *actor_kind(const struct api_who *who)
+{
+    return !who ? "nobody" : who->machine.id ? "machine" : who->person.token_id ? "token" : "account";
+}
+
 struct bdr_err *api_audit(struct bdr_tx *tx, struct bdr_req *req, const char *action, const char *object,
                           int64_t object_id, const struct bdr_shape *shape, const void *before, const void *after)
+{
+    return api_audit_as(tx, req, NULL, action, object, object_id, shape, before, after);
+}
+
+struct bdr_err *api_audit_as(struct bdr_tx *tx, struct bdr_req *req, const char *account, const char *action,
+                             const char *object, int64_t object_id, const struct bdr_shape *shape, const void *before,
+                             const void *after)
 {
     const struct api_who *who = api_who(req);
     BDR_AUTO(buf) struct bdr_buf was = {0};
@@ -193,11 +205,10 @@ struct bdr_err *api_audit(struct bdr_tx *tx, struct bdr_req *req, const char *ac
     return bdr_audit_add(tx, api_console(req)->ring,
                          &(struct bdr_audit){
                              .at_ms = api_now(),
-                             .actor = who ? bdr_req_who_name(req) : "",
-                             .actor_kind = !who                   ? "nobody"
-                                           : who->machine.id      ? "machine"
-                                           : who->person.token_id ? "token"
-                                                                  : "account",
+                             .actor = account ? account
+                                      : who   ? bdr_req_who_name(req)
+                                              : "",
+                             .actor_kind = account ? "account" : actor_kind(who),
                              .addr = bdr_req_remote(req),
                              .action = action,
                              .object = object,

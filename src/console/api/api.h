@@ -51,6 +51,10 @@ bdr_ret api_refusal(struct bdr_req *req, struct bdr_err *err);
  */
 bdr_ret api_audit(struct bdr_tx *tx, struct bdr_req *req, const char *action, const char *object, int64_t object_id,
                   const struct bdr_shape *shape, const void *before, const void *after);
+/* The same of somebody who has just shown who they are on a route that needs no login: `account` is their name. */
+bdr_ret api_audit_as(struct bdr_tx *tx, struct bdr_req *req, const char *account, const char *action,
+                     const char *object, int64_t object_id, const struct bdr_shape *shape, const void *before,
+                     const void *after);
 
 /* Lists: rows with ids above (or below) the cursor; fetch page->limit + 1 and give what came to api_page_end. */
 int64_t api_cursor(const struct bdr_req *req, int64_t none);
@@ -73,7 +77,7 @@ extern const struct bdr_route_table api_machine_join_table, api_machine_beat_tab
     api_machine_job_table, api_machine_scan_table, api_machine_gateway_table;
 extern const struct bdr_route_table api_enrolments_table, api_accounts_table, api_own_table, api_audit_table,
     api_setup_table, api_certificates_table;
-extern const struct bdr_route_table api_install_table;   /* of port 30080, and not of the API */
+extern const struct bdr_route_table api_install_table; /* of port 30080, and not of the API */
 extern const struct bdr_route_table api_alarms_table, api_channels_table, api_metrics_table, api_watch_table;
 extern const struct bdr_route_table api_web_table;
 extern const struct bdr_route_table *const api_tables[]; /* NULL-ended */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cli_login.c - from a name and a password to an API token in one step, for programs that keep no cookies: bdr login. */
+/* cli_login.c - from a name and a password to an API token in one step, for programs that keep no cookies: bdr login.
+ */
 #include "api/objects.h"
+#include "auth/password.h"
+#include "first_login.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -53,16 +56,27 @@ static const struct bdr_shape brief_shape = OBJ_SHAPE(struct brief, "TokenBrief"
 struct making {
     struct bdr_req *req;
     int64_t account_id, expires_ms, id;
-    char label[160];
+    const char *hash; /* of the password they choose with it, or NULL */
+    char name[128], label[160];
     char token[BDR_TOKEN_CHARS];
 };
 
 static struct bdr_err *make_tx(struct bdr_tx *tx, void *ctx)
 {
+    BDR_AUTO(mem) struct bdr_row_account *a = NULL;
     struct making *m = ctx;
 
-    BDR_TRY(bdr_api_token_new(tx, m->account_id, m->label, "*", api_now(), m->expires_ms, m->token, &m->id));
-    return api_audit(tx, m->req, "token.add", "token", m->id, &brief_shape, NULL, &(struct brief){m->label});
+    BDR_TRY(bdr_q_account_get(tx, m->account_id, &a));
+    if (!a)
+        BDR_FAIL(BDR_AUTH, 0, "the account is gone");
+    snprintf(m->name, sizeof(m->name), "%s", a->name);
+    if (m->hash) {
+        BDR_TRY(bdr_password_change(tx, a->id, m->hash, false, api_now()));
+        BDR_TRY(api_audit_as(tx, m->req, a->name, "session.password", "user", a->id, NULL, NULL, NULL));
+    }
+    BDR_TRY(bdr_api_token_new(tx, a->id, m->label, "*", api_now(), m->expires_ms, m->token, &m->id));
+    return api_audit_as(tx, m->req, a->name, "token.add", "token", m->id, &brief_shape, NULL,
+                        &(struct brief){m->label});
 }
 
 static struct bdr_err *answer_wrong(struct bdr_req *req, const struct bdr_login_result *r)
@@ -93,12 +107,15 @@ static struct bdr_err *log_in(struct bdr_req *req, const struct token_in *in, st
     return NULL;
 }
 
-static struct bdr_err *own_password(struct bdr_req *req, const struct token_in *in, int64_t account_id)
+static struct bdr_err *own_password(struct bdr_req *req, const struct token_in *in, char hash[BDR_PASSWORD_CHARS])
 {
     BDR_AUTO(secret) struct bdr_secret password = {0};
 
+    if (!strcmp(in->new_password, in->password))
+        BDR_REFUSE(req, BDR_INVAL, "The new password is the old one; choose another.");
     BDR_TRY(bdr_secret_set(&password, in->new_password, strlen(in->new_password)));
-    return api_refusal(req, bdr_password_change(api_console(req)->db, account_id, &password, false, api_now()));
+    BDR_TRY(api_refusal(req, bdr_password_fits(in->name, &password)));
+    return bdr_password_hash(&password, hash);
 }
 
 static struct bdr_err *token_make(struct bdr_req *req, const void *body, void *out)
@@ -107,7 +124,7 @@ static struct bdr_err *token_make(struct bdr_req *req, const void *body, void *o
     struct making m = {.req = req, .expires_ms = api_now() + (int64_t)(in->days ? in->days : DAYS) * 86400000};
     struct token_out *o = out;
     struct bdr_login_result r = {0};
-    char when[32];
+    char when[32], hash[BDR_PASSWORD_CHARS];
 
     BDR_TRY(log_in(req, in, &r));
     if (r.what == BDR_LOGIN_WRONG || r.what == BDR_LOGIN_WAIT)
@@ -116,11 +133,15 @@ static struct bdr_err *token_make(struct bdr_req *req, const void *body, void *o
     BDR_TRY(bdr_logout(api_console(req)->db, r.cookie)); /* a program has no use for the session */
     if (strcmp(o->stage, "in") != 0)
         return NULL;
-    if (r.must_change)
-        BDR_TRY(own_password(req, in, r.account_id));
+    if (r.must_change) {
+        BDR_TRY(own_password(req, in, hash));
+        m.hash = hash;
+    }
     snprintf(m.label, sizeof(m.label), "%s %s", in->label ? in->label : "bdr", bdr_rfc3339_text(api_now(), when));
     m.account_id = r.account_id;
     BDR_TRY(api_run(req, BDR_TX_WRITE, make_tx, &m));
+    if (m.hash)
+        bdr_first_login_over(api_console(req), m.name);
     o->token = bdr_arena_printf(bdr_req_arena(req), "%s", m.token);
     BDR_NOMEM_IF_NULL(o->token);
     o->name = in->name;

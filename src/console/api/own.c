@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* own.c - what people change about themselves: password, second step, sessions, API tokens. */
 #include "api/people.h"
+#include "first_login.h"
 #include "auth/password.h"
 #include "auth/totp.h"
-#include "bdr/log.h"
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #define ISSUER      "OpenBDR"
 #define TOTP_NEW    "totp-new" /* sealed, until a code shows that the app has it */
-#define FIRST_LOGIN "initial-password"
 #define SESSION_HEX 16 /* of the hash: enough to tell sessions apart, and no way back to the cookie */
 
 /* ---- shared ---- */
@@ -158,7 +156,7 @@ static struct bdr_err *password(struct bdr_req *req, const void *body, void *out
     const struct bdr_who *who = &api_who(req)->person;
     BDR_AUTO(secret) struct bdr_secret s = {0};
     struct mine m = {.req = req, .now_ms = api_now()};
-    char hash[BDR_PASSWORD_CHARS], path[512];
+    char hash[BDR_PASSWORD_CHARS];
     uint8_t session[32];
     struct bdr_err *err;
 
@@ -179,11 +177,7 @@ static struct bdr_err *password(struct bdr_req *req, const void *body, void *out
     m.hash = hash;
     m.session = (struct bdr_blob){session, sizeof(session)};
     BDR_TRY(api_run(req, BDR_TX_LOCK, password_do, &m));
-    if (!strcmp(who->name, "admin")) { /* the file held this account's first password */
-        snprintf(path, sizeof(path), "%s/%s", api_console(req)->config.folder, FIRST_LOGIN);
-        if (unlink(path) != 0 && errno != ENOENT)
-            BDR_LOG(WARN, "console.first-login-stays", F_STR("file", path), F_U64("errno", (uint64_t)errno));
-    }
+    bdr_first_login_over(api_console(req), who->name);
     people_tell(req, "user", who->account_id, "changed");
     return NULL;
 }

@@ -71,9 +71,8 @@ bool bdr_who_may(const struct bdr_who *who, enum bdr_role role, const char *area
 bdr_ret bdr_totp_enable(struct bdr_tx *tx, const struct bdr_keyring *ring, int64_t account_id,
                         const struct bdr_secret *secret, const char *code, int64_t now_ms, char codes[][20]);
 bdr_ret bdr_totp_disable(struct bdr_tx *tx, int64_t account_id);
-/* Makes an account's password; its other sessions end. */
-bdr_ret bdr_password_change(struct bdr_db *db, int64_t account_id, const struct bdr_secret *password, bool must_change,
-                            int64_t now_ms);
+/* `hash` (bdr_password_hash) is an account's password from now on; its sessions end. NOTFOUND: no such account. */
+bdr_ret bdr_password_change(struct bdr_tx *tx, int64_t account_id, const char *hash, bool must_change, int64_t now_ms);
 /* An API token of `account_id`; `out` is told once and kept nowhere. expires_ms 0: never. */
 bdr_ret bdr_api_token_new(struct bdr_tx *tx, int64_t account_id, const char *name, const char *scopes, int64_t now_ms,
                           int64_t expires_ms, char out[BDR_TOKEN_CHARS], int64_t *out_id);

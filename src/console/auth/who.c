@@ -189,39 +189,16 @@ struct bdr_err *bdr_totp_disable(struct bdr_tx *tx, int64_t account_id)
     return bdr_q_sealed_delete(tx, "account", account_id, &changed);
 }
 
-struct password_change {
-    int64_t account_id, now_ms;
-    const char *hash;
-    bool must_change;
-};
-
-static struct bdr_err *password_change(struct bdr_tx *tx, void *ctx)
+struct bdr_err *bdr_password_change(struct bdr_tx *tx, int64_t account_id, const char *hash, bool must_change,
+                                    int64_t now_ms)
 {
-    const struct password_change *p = ctx;
     int64_t changed = 0, ended;
 
-    BDR_TRY(bdr_q_account_password(
-        tx, &(struct bdr_in_account_password){p->account_id, p->hash, p->must_change, p->now_ms}, &changed));
+    BDR_TRY(
+        bdr_q_account_password(tx, &(struct bdr_in_account_password){account_id, hash, must_change, now_ms}, &changed));
     if (!changed)
-        BDR_FAIL(BDR_NOTFOUND, 0, "there is no account %lld", (long long)p->account_id);
-    return bdr_q_session_delete_all(tx, p->account_id, &ended);
-}
-
-struct bdr_err *bdr_password_change(struct bdr_db *db, int64_t account_id, const struct bdr_secret *password,
-                                    bool must_change, int64_t now_ms)
-{
-    BDR_AUTO(mem) struct bdr_row_account *a = NULL;
-    struct password_change p = {account_id, now_ms, NULL, must_change};
-    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
-    char hash[BDR_PASSWORD_CHARS];
-
-    BDR_TRY(bdr_tx_begin(db, BDR_TX_READ, &tx));
-    BDR_TRY(bdr_q_account_get(tx, account_id, &a));
-    bdr_tx_abandon(BDR_STEAL(tx));
-    BDR_TRY(bdr_password_fits(a ? a->name : "", password));
-    BDR_TRY(bdr_password_hash(password, hash));
-    p.hash = hash;
-    return bdr_db_run(db, BDR_TX_LOCK, password_change, &p);
+        BDR_FAIL(BDR_NOTFOUND, 0, "there is no account %lld", (long long)account_id);
+    return bdr_q_session_delete_all(tx, account_id, &ended);
 }
 
 struct bdr_err *bdr_api_token_new(struct bdr_tx *tx, int64_t account_id, const char *name, const char *scopes,

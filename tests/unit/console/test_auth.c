@@ -383,11 +383,16 @@ static void test_login__a_new_password__ends_other_sessions(void **state)
 {
     BED_OF(state, b);
     int64_t id = account_add(b, "alice", "viewer", "correct horse");
-    BDR_AUTO(secret) struct bdr_secret weak = secret_of("alice12"), next = secret_of("battery staple");
+    BDR_AUTO(secret) struct bdr_secret next = secret_of("battery staple");
     struct bdr_login_result r = login_at(b, "alice", "correct horse", NOW);
+    char hash[BDR_PASSWORD_CHARS];
+    struct bdr_tx *tx = NULL;
 
-    check_fails(bdr_password_change(b->db, id, &weak, false, NOW), BDR_INVAL, "short");
-    check_ok(bdr_password_change(b->db, id, &next, true, NOW));
+    check_ok(bdr_password_hash(&next, hash));
+    check_ok(bdr_tx_begin(b->db, BDR_TX_LOCK, &tx));
+    check_fails(bdr_password_change(tx, id + 1, hash, true, NOW), BDR_NOTFOUND, "account");
+    check_ok(bdr_password_change(tx, id, hash, true, NOW));
+    check_ok(bdr_tx_commit(tx));
     assert_int_equal(who_at(b, r.cookie, NOW), BDR_ROLE_NONE);
     assert_int_equal(login_at(b, "alice", "correct horse", NOW).what, BDR_LOGIN_WRONG);
     r = login_at(b, "alice", "battery staple", NOW);

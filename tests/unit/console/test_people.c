@@ -294,6 +294,38 @@ static void test_own__the_first_password_file__goes_with_the_password(void **sta
     json_decref(page_want(r, cookie, 200, "GET", "/v1/users", NULL)); /* this session goes on */
 }
 
+static void test_own__a_program_that_chooses_the_first_password__is_audited_and_ends_the_file(void **state)
+{
+    char path[128], body[256];
+    BDR_AUTO(mem) char *password = NULL;
+    struct stat st;
+    size_t len;
+    json_t *v;
+
+    RIG_OF(state, r);
+    snprintf(path, sizeof(path), "%s/initial-password", r->bed->dir);
+    check_ok(bdr_os_read_file(path, 100, &password, &len));
+    password[len - 1] = 0;
+    snprintf(body, sizeof(body), "{\"name\":\"admin\",\"password\":\"%s\",\"new_password\":\"%s\"}", password,
+             password);
+    json_decref(rig_want(r, NULL, 400, "POST", "/v1/session/token", body));
+    snprintf(body, sizeof(body), "{\"name\":\"admin\",\"password\":\"%s\",\"new_password\":\"short\"}", password);
+    json_decref(rig_want(r, NULL, 400, "POST", "/v1/session/token", body));
+    assert_int_equal(stat(path, &st), 0);
+    snprintf(body, sizeof(body), "{\"name\":\"admin\",\"password\":\"%s\",\"new_password\":\"" SECOND "\"}", password);
+    v = rig_want(r, NULL, 200, "POST", "/v1/session/token", body);
+    assert_string_equal(rig_at(v, "/stage"), "in");
+    json_decref(v);
+    assert_int_not_equal(stat(path, &st), 0);
+    /* newest first */
+    v = rig_want(r, r->admin, 200, "GET", "/v1/audit?limit=2", NULL);
+    assert_string_equal(rig_at(v, "/items/0/action"), "token.add");
+    assert_string_equal(rig_at(v, "/items/0/actor"), "admin");
+    assert_string_equal(rig_at(v, "/items/1/action"), "session.password");
+    assert_string_equal(rig_at(v, "/items/1/actor"), "admin");
+    json_decref(v);
+}
+
 static void test_own__passwords_are_not_guessed__with_a_stolen_session(void **state)
 {
     char cookie[BDR_TOKEN_CHARS];
@@ -692,11 +724,15 @@ static void end_by_itself(struct rig *r, int64_t user, const char *cookie, int64
 
 static void test_stream__ends_with_the_right_to_it(void **state)
 {
-    static const struct stream_end rows[] = {
-        {"logout", false, end_logout},       {"disabled", false, end_disabled},  {"disabled, by token", true, end_disabled},
-        {"role", false, end_role},           {"role, by token", true, end_role}, {"removed", true, end_removed},
-        {"token revoked", true, end_token},  {"by another console", false, end_elsewhere},
-        {"the session's end", false, end_by_itself}};
+    static const struct stream_end rows[] = {{"logout", false, end_logout},
+                                             {"disabled", false, end_disabled},
+                                             {"disabled, by token", true, end_disabled},
+                                             {"role", false, end_role},
+                                             {"role, by token", true, end_role},
+                                             {"removed", true, end_removed},
+                                             {"token revoked", true, end_token},
+                                             {"by another console", false, end_elsewhere},
+                                             {"the session's end", false, end_by_itself}};
 
     RIG_OF(state, r);
     for (size_t i = 0; i < BDR_COUNT(rows); i++) {
@@ -785,6 +821,7 @@ int main(void)
         RIG(test_user__disabled__is_out_at_once),
         RIG(test_user__reset_and_unlock__by_an_administrator),
         RIG(test_own__the_first_password_file__goes_with_the_password),
+        RIG(test_own__a_program_that_chooses_the_first_password__is_audited_and_ends_the_file),
         RIG(test_own__passwords_are_not_guessed__with_a_stolen_session),
         RIG(test_own__second_step__on_and_off),
         RIG(test_own__sessions__are_listed_and_ended),
