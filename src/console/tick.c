@@ -45,11 +45,18 @@ static struct bdr_err *tick_clean(struct bdr_console *c, int64_t now_ms)
     return bdr_db_run(c->db, BDR_TX_LOCK, tick_old_rows, &(struct tick_old){now_ms});
 }
 
+static struct bdr_err *tick_reserve(struct bdr_console *c, int64_t now_ms)
+{
+    (void)now_ms;
+    return bdr_db_reserve(c->db);
+}
+
 const struct bdr_tick bdr_ticks[] = {
     {"leases", 5000, tick_leases},
     {"revoked", 2000, bdr_revoked_learn},
     {"streams", 2000, bdr_streams_review},
     {"clean", 600000, tick_clean},
+    {"reserve", 60000, tick_reserve},
     {"plan", 2000, bdr_watch_plan},
     {"schedule", 1000, bdr_watch_schedule},
     {"care", 60000, bdr_watch_care},

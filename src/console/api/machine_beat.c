@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* machine_beat.c - a machine lives: beats, its inventory, and the stream that makes it hurry. */
 #include "api/machine.h"
+#include "bdr/log.h"
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct beat {
     const struct bdr_beat_in *in;
     const char *load;
     int64_t now_ms;
+    bool full; /* the disk: nothing is written */
     struct bdr_beat_out *out;
 };
 
@@ -50,8 +52,10 @@ static struct bdr_err *beat_do(struct bdr_tx *tx, void *ctx)
     BDR_AUTO(mem) struct bdr_row_machine_want *w = NULL;
     const struct bdr_row_machine *m = &api_who(b->req)->machine;
 
-    BDR_TRY(bdr_q_machine_beat(tx, m->id, b->now_ms, b->load));
-    BDR_TRY(beat_is(tx, b));
+    if (!b->full) {
+        BDR_TRY(bdr_q_machine_beat(tx, m->id, b->now_ms, b->load));
+        BDR_TRY(beat_is(tx, b));
+    }
     BDR_TRY(bdr_q_machine_want(tx, m->id, b->now_ms, &w));
     if (!w)
         BDR_FAIL(BDR_AUTH, 0, "the machine is gone");
@@ -72,12 +76,20 @@ static struct bdr_err *beat(struct bdr_req *req, const void *body, void *answer)
 {
     const struct bdr_beat_in *in = body;
     struct beat b = {.req = req, .in = in, .now_ms = api_now(), .out = answer};
+    struct bdr_err *err;
 
     b.load = bdr_arena_printf(
         bdr_req_arena(req), "{\"boot\":\"%s\",\"jobs\":%u,\"disks\":%u,\"cpu_pct\":%u,\"memory_bytes\":%llu}",
         in->boot ? in->boot : "", in->jobs, in->disks, in->cpu_pct, (unsigned long long)in->memory_bytes);
     BDR_NOMEM_IF_NULL(b.load);
-    return api_run(req, BDR_TX_BEAT, beat_do, &b);
+    err = api_run(req, BDR_TX_BEAT, beat_do, &b);
+    if (!err || err->code != BDR_NOSPACE)
+        return err;
+    /* no machine can do anything about the console's disk: it is answered, and goes on */
+    BDR_LOG(WARN, "machine.beat-not-kept", F_STR("machine", api_who(req)->machine.uuid), F_ERR(err));
+    bdr_err_drop(err, "logged; the next beat is written when there is room");
+    b.full = true;
+    return api_run(req, BDR_TX_READ, beat_do, &b);
 }
 
 /* ---- inventory ---- */

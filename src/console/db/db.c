@@ -11,12 +11,14 @@
 #define DB_CONNECTIONS_MAX 64
 #define DB_WAIT_MS         10000
 /* First pause before a transaction runs again; doubled up to the second, and shaken so that two don't meet for ever. */
-#define DB_PAUSE_MS     2
-/* Changes that may wait for a database that somebody else has locked. Each holds a thread of the server: the others go on
- * reading. */
-#define DB_WRITERS  4
-#define DB_STUCK_MS 1000 /* nothing was written for so long: more do not wait */
+#define DB_PAUSE_MS 2
+/* Changes that may wait for a database that somebody else has locked. Each holds a thread of the server: the others go
+ * on reading. */
+#define DB_WRITERS      4
+#define DB_STUCK_MS     1000 /* nothing was written for so long: more do not wait */
 #define DB_PAUSE_MAX_MS 200
+/* Some 10,000 changes with their audit and events: hours in which a full disk is seen to. */
+#define DB_RESERVE (16u << 20)
 
 struct db_conn {
     void *handle; /* NULL: not opened yet, or lost */
@@ -31,7 +33,7 @@ struct bdr_db {
     pthread_cond_t freed;
     size_t writing;    /* in bdr_db_run, waiting or not; under lock */
     uint64_t moved_ms; /* when one of them last ended well, or the first came; under lock */
-    size_t n; /* with one_writer conns[0] writes and the others read */
+    size_t n;          /* with one_writer conns[0] writes and the others read */
     struct db_conn conns[DB_CONNECTIONS_MAX + 1];
 };
 
@@ -291,11 +293,34 @@ struct bdr_err *bdr_db_run(struct bdr_db *db, enum bdr_tx_kind kind,
 
 struct bdr_err *bdr_db_spare(struct bdr_db *db, struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx)
 {
-    struct bdr_err *err = db->drv->one_writer ? db_run_counted(db, BDR_TX_BEAT, fn, ctx, true)
-                                              : db_run(db, BDR_TX_BEAT, fn, ctx);
+    struct bdr_err *err =
+        db->drv->one_writer ? db_run_counted(db, BDR_TX_BEAT, fn, ctx, true) : db_run(db, BDR_TX_BEAT, fn, ctx);
 
-    if (err && err->code == BDR_BUSY) {
+    if (err && (err->code == BDR_BUSY || err->code == BDR_NOSPACE)) {
         bdr_err_drop(err, "it can be done without");
+        return NULL;
+    }
+    return err;
+}
+
+struct bdr_err *bdr_db_reserve(struct bdr_db *db)
+{
+    struct db_conn *conn = NULL;
+    struct bdr_err *err;
+
+    if (!db->drv->reserve)
+        return NULL;
+    err = db_enter(db, true);
+    if (!err) {
+        err = db_take(db, true, &conn);
+        if (!err) {
+            err = db->drv->reserve(conn->handle, DB_RESERVE);
+            db_give(db, conn);
+        }
+        db_leave(db, !err);
+    }
+    if (err && (err->code == BDR_BUSY || err->code == BDR_NOSPACE)) {
+        bdr_err_drop(err, "the next time will do");
         return NULL;
     }
     return err;

@@ -73,8 +73,15 @@ bdr_ret bdr_db_migrate(struct bdr_db *db, unsigned *out_applied);
  */
 bdr_ret bdr_db_run(struct bdr_db *db, enum bdr_tx_kind kind, struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx),
                    void *ctx);
-/* The same for a BEAT that can be done without: not when others write, and a database that is locked is no error. */
+/* The same for a BEAT that can be done without: not when others write, and a database that is locked, or whose disk is
+ * full, is no error. */
 bdr_ret bdr_db_spare(struct bdr_db *db, struct bdr_err *(*fn)(struct bdr_tx *tx, void *ctx), void *ctx);
+
+/*
+ * Sees to it that an SQLite file has room of its own, 8 to 16 MiB, for when its disk is full: people log in, alarms are
+ * raised, jobs go on. Not while others write, nor when the disk has under 128 MiB left: neither is an error.
+ */
+bdr_ret bdr_db_reserve(struct bdr_db *db);
 
 /* Without a retry; for READ, where nothing conflicts, and where a closure would hide what happens. */
 bdr_ret bdr_tx_begin(struct bdr_db *db, enum bdr_tx_kind kind, struct bdr_tx **out);

@@ -22,6 +22,8 @@ struct bdr_db_driver {
     bdr_ret (*run)(void *conn, const struct bdr_stmt *st, const struct bdr_val *v, struct bdr_rows *rows,
                    int64_t *out_changed);
     bdr_ret (*script)(void *conn, const char *sql);
+    /* See bdr_db_reserve; NULL: the engine's disk is its own server's care. */
+    bdr_ret (*reserve)(void *conn, uint64_t bytes);
     /* Prepares and compares with the declaration. */
     bdr_ret (*check)(void *conn, const struct bdr_stmt *st);
 };

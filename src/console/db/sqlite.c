@@ -13,11 +13,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 /* 4 MiB of page cache a connection: with nine of them 36 MiB of the console's 300. */
 #define LITE_CACHE "-4096"
 /* A WAL file that grew in a rush is cut back to this at the next checkpoint. */
 #define LITE_WAL_BYTES "67108864"
+
+/* The reserve is written in rows of this; the log's file is no shorter than one from then on. */
+#define LITE_CHUNK (8u << 20)
+/* A reserve is made while the disk has this many times as much left. */
+#define LITE_ROOMY 8
 
 struct lite_conn {
     sqlite3 *db;
@@ -117,6 +123,9 @@ static void lite_close(void *conn)
         return;
     for (size_t i = 0; c->stmts && i < bdr_stmt_count; i++)
         sqlite3_finalize(c->stmts[i]);
+    /* the last one to close would cut the log to nothing, and a full disk has no room for a new one */
+    if (c->db)
+        sqlite3_exec(c->db, "PRAGMA journal_size_limit=-1", NULL, NULL, NULL);
     sqlite3_close(c->db);
     free(c->stmts);
     free(c);
@@ -168,6 +177,7 @@ static struct bdr_err *lite_open(const struct bdr_db_options *options, bool writ
     sqlite3_extended_result_codes(c->db, 1);
     sqlite3_busy_handler(c->db, lite_wait, c);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_file_control(c->db, "main", SQLITE_FCNTL_PERSIST_WAL, &(int){1});
     BDR_TRY(lite_exec(c, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
                          "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=" LITE_CACHE ";"
                          "PRAGMA journal_size_limit=" LITE_WAL_BYTES));
@@ -310,6 +320,59 @@ static struct bdr_err *lite_check(void *conn, const struct bdr_stmt *st)
     return NULL;
 }
 
+/* ---- the reserve ---- */
+
+static struct bdr_err *lite_number(struct lite_conn *c, const char *sql, uint64_t *out)
+{
+    sqlite3_stmt *s = NULL;
+
+    if (sqlite3_prepare_v2(c->db, sql, -1, &s, NULL) != SQLITE_OK || sqlite3_step(s) != SQLITE_ROW) {
+        sqlite3_finalize(s);
+        return lite_fail(c, "running ", sql);
+    }
+    *out = (uint64_t)sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    return NULL;
+}
+
+static struct bdr_err *lite_alone(struct lite_conn *c, const char *sql)
+{
+    struct bdr_err *err;
+
+    BDR_TRY(lite_begin(c, BDR_TX_BEAT));
+    err = lite_exec(c, sql);
+    if (!err)
+        return lite_commit(c);
+    lite_rollback(c);
+    return err;
+}
+
+/*
+ * Free pages inside the file, and a log that is already long: what is written while the disk is full goes there.
+ * https://www.sqlite.org/fileformat2.html#the_freelist, https://www.sqlite.org/wal.html#the_wal_file
+ */
+static struct bdr_err *lite_reserve(void *conn, uint64_t bytes)
+{
+    struct lite_conn *c = conn;
+    uint64_t pages = 0, page_bytes = 0;
+    struct statvfs vfs;
+    char add[96];
+
+    BDR_TRY(lite_number(c, "PRAGMA page_size", &page_bytes));
+    BDR_TRY(lite_number(c, "PRAGMA freelist_count", &pages));
+    if (pages * page_bytes >= bytes / 2)
+        return NULL;
+    if (statvfs(c->where, &vfs) != 0)
+        BDR_FAIL_ERRNO("asking for the space of %s", c->where);
+    if ((uint64_t)vfs.f_bavail * vfs.f_frsize < LITE_ROOMY * bytes)
+        return NULL;
+    snprintf(add, sizeof(add), "INSERT INTO reserve VALUES (zeroblob(%u))", LITE_CHUNK);
+    BDR_TRY(lite_alone(c, "CREATE TABLE IF NOT EXISTS reserve (zero BLOB)"));
+    for (uint64_t at = 0; at < bytes; at += LITE_CHUNK)
+        BDR_TRY(lite_alone(c, add));
+    return lite_alone(c, "DELETE FROM reserve"); /* also what a console that died here left */
+}
+
 const struct bdr_db_driver bdr_db_sqlite = {
     .engine = BDR_DB_SQLITE,
     .one_writer = true,
@@ -321,5 +384,6 @@ const struct bdr_db_driver bdr_db_sqlite = {
     .rollback = lite_rollback,
     .run = lite_run,
     .script = lite_script,
+    .reserve = lite_reserve,
     .check = lite_check,
 };

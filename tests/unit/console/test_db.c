@@ -319,6 +319,45 @@ static void test_db__a_full_disk__is_called_that_and_passes(void **state)
     check_ok(bdr_db_run(b->db, BDR_TX_WRITE, count_up, NULL));
 }
 
+static off_t size_of(const struct bed *b, const char *end)
+{
+    char path[512];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s%s", b->where, end);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static void test_db__the_reserve__is_room_that_changes_use_up_and_that_comes_back(void **state)
+{
+    BED_OF(state, b);
+    off_t size, more;
+
+    check_ok(bdr_db_reserve(b->db));
+    if (b->engine == BDR_DB_PG)
+        return;
+    size = size_of(b, "");
+    assert_true(size > 16 << 20 && size < 20 << 20);
+    assert_true(size_of(b, "-wal") > 8 << 20);
+    check_ok(bdr_db_reserve(b->db)); /* has nothing to do */
+    assert_int_equal(size_of(b, ""), size);
+    /* 10 MiB of rows and their index: the file is no longer than before */
+    check_ok(bed_sql(b, "INSERT INTO name_record (name, addr) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+                        " FROM c WHERE i < 8000) SELECT 'n' || i || hex(zeroblob(300)), '192.0.2.1' FROM c"));
+    assert_int_equal(size_of(b, ""), size);
+    check_ok(bdr_db_reserve(b->db));
+    check_ok(bdr_db_run(b->db, BDR_TX_WRITE, count_up, NULL));
+    more = size_of(b, "");
+    assert_true(more > size + (4 << 20));
+    /* a clean end leaves the log's file as long as it is: the next start needs no room */
+    bdr_db_close(b->db);
+    assert_true(size_of(b, "-wal") > 8 << 20);
+    b->db = bed_open(b);
+    check_ok(bdr_db_run(b->db, BDR_TX_WRITE, count_up, NULL));
+    assert_true(size_of(b, "") <= more);
+}
+
 /* Cuts every other connection to the server, as its restart would. */
 static void cut_connections(struct bed *b)
 {
@@ -382,6 +421,7 @@ int main(void)
         BED(test_db__the_file__is_its_owners_alone),
         BED(test_db__too_many_rows__are_refused_not_swallowed),
         BED(test_db__a_full_disk__is_called_that_and_passes),
+        BED(test_db__the_reserve__is_room_that_changes_use_up_and_that_comes_back),
         BED(test_db__a_lost_connection__is_replaced),
     };
 
