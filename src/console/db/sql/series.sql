@@ -1,6 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Series: RPO of hosts, space of repositories, work by the hour.
 
+-- part rpo_limit     of policy p, in ms: what it promises, else two of its intervals
+CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END
+
 -- rpo_due(:now_ms i64, :limit i64) -> many (id i64, last_point_ms i64, since_ms i64, interval_ms i64, rpo_ms i64, look_ms i64)
 SELECT h.id, h.last_point_ms, w.since_ms, p.interval_ms, p.rpo_ms, w.look_ms
   FROM host_watch w JOIN host h ON h.id = w.host_id JOIN policy p ON p.id = h.policy_id
@@ -27,17 +30,17 @@ SELECT count(*) AS hosts,
        CAST(coalesce(sum(CASE WHEN rpo > 0 AND :now_ms - since > rpo THEN 1 ELSE 0 END), 0) AS BIGINT) AS missed,
        CAST(coalesce(max(CASE WHEN rpo > 0 THEN :now_ms - since ELSE 0 END), 0) AS BIGINT) AS worst_ms
   FROM (SELECT CASE WHEN h.last_point_ms > 0 THEN h.last_point_ms ELSE w.since_ms END AS since,
-               CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END AS rpo
+               @rpo_limit AS rpo
           FROM host_watch w JOIN host h ON h.id = w.host_id JOIN policy p ON p.id = h.policy_id
          WHERE h.state = 'protected' AND h.paused = 0) AS hosts;
 
 -- rpo_missed(:now_ms i64) -> many (id i64, name text, last_point_ms i64, since_ms i64, rpo_ms i64)
 SELECT h.id, h.name, h.last_point_ms, w.since_ms,
-       CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END AS rpo_ms
+       @rpo_limit AS rpo_ms
   FROM host_watch w JOIN host h ON h.id = w.host_id JOIN policy p ON p.id = h.policy_id
  WHERE h.state = 'protected' AND h.paused = 0 AND (p.rpo_ms > 0 OR p.interval_ms > 0)
    AND :now_ms - CASE WHEN h.last_point_ms > 0 THEN h.last_point_ms ELSE w.since_ms END
-       > CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END;
+       > @rpo_limit;
 
 -- rpo_oldest(:limit i64) -> many (id i64, name text, since_ms i64)     the worst first
 SELECT h.id, h.name, CASE WHEN h.last_point_ms > 0 THEN h.last_point_ms ELSE w.since_ms END AS since_ms

@@ -6,58 +6,44 @@
 --   needs_full bool, created_ms i64, seen_ms i64, label text, reason text, platform_name text, policy_name text,
 --   repository_name text, limit_ms i64, job_id i64?)
 
--- host_view_list(:state text, :platform_id i64, :policy_id i64, :repository_id i64, :like text, :rpo text, :now_ms i64,
---   :after i64, :limit i64) -> many host_view     like: lower case, with % and ! before what is meant as it is
+-- part host_view_of     @host_view of each host
 SELECT h.id, h.platform_id, h.machine_id, h.ref, h.name, h.addr, h.os, h.power, h.state, h.policy_id,
        h.repository_id, h.paused, h.next_ms, h.last_run_ms, h.last_point_ms, h.needs_full, h.created_ms,
        h.seen_ms, h.label, h.reason,
        coalesce(f.name, '') AS platform_name, coalesce(p.name, '') AS policy_name, coalesce(r.name, '') AS repository_name,
-       coalesce(CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END, 0) AS limit_ms,
+       coalesce(@rpo_limit, 0) AS limit_ms,
        (SELECT max(j.id) FROM job j WHERE j.host_id = h.id AND j.state NOT IN ('done', 'failed', 'cancelled')) AS job_id
   FROM host h LEFT JOIN platform f ON f.id = h.platform_id LEFT JOIN policy p ON p.id = h.policy_id
        LEFT JOIN repository r ON r.id = h.repository_id
- WHERE h.id > :after AND (:state = '' OR h.state = :state) AND (:platform_id = 0 OR h.platform_id = :platform_id)
+
+-- part host_view_fits     :like is in lower case, with % and ! before what is meant as it is
+(:state = '' OR h.state = :state) AND (:platform_id = 0 OR h.platform_id = :platform_id)
    AND (:policy_id = 0 OR h.policy_id = :policy_id) AND (:repository_id = 0 OR h.repository_id = :repository_id)
    AND (:like = '' OR lower(h.name) LIKE :like ESCAPE '!' OR h.addr LIKE :like ESCAPE '!')
    AND (:rpo = '' OR (h.state = 'protected' AND h.paused = 0 AND :rpo = CASE WHEN
-        coalesce(CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END, 0) > 0 AND
+        coalesce(@rpo_limit, 0) > 0 AND
         :now_ms - (CASE WHEN h.last_point_ms > 0 THEN h.last_point_ms ELSE h.created_ms END) >
-        (CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END) THEN 'missed' ELSE 'kept' END))
+        @rpo_limit THEN 'missed' ELSE 'kept' END))
+
+-- host_view_list(:state text, :platform_id i64, :policy_id i64, :repository_id i64, :like text, :rpo text, :now_ms i64,
+--   :after i64, :limit i64) -> many host_view
+@host_view_of
+ WHERE h.id > :after AND @host_view_fits
  ORDER BY h.id LIMIT :limit;
 
 -- host_view_sorted(:by text, :state text, :platform_id i64, :policy_id i64, :repository_id i64, :like text, :rpo text,
 --   :now_ms i64, :after i64, :limit i64) -> many host_view     by 'name', or 'point': no point, then the oldest, first.
 --   All hosts that fit are sorted: some 10 ms for 5,000. :after is the host that the page before ended with.
-SELECT h.id, h.platform_id, h.machine_id, h.ref, h.name, h.addr, h.os, h.power, h.state, h.policy_id,
-       h.repository_id, h.paused, h.next_ms, h.last_run_ms, h.last_point_ms, h.needs_full, h.created_ms,
-       h.seen_ms, h.label, h.reason,
-       coalesce(f.name, '') AS platform_name, coalesce(p.name, '') AS policy_name, coalesce(r.name, '') AS repository_name,
-       coalesce(CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END, 0) AS limit_ms,
-       (SELECT max(j.id) FROM job j WHERE j.host_id = h.id AND j.state NOT IN ('done', 'failed', 'cancelled')) AS job_id
-  FROM host h LEFT JOIN platform f ON f.id = h.platform_id LEFT JOIN policy p ON p.id = h.policy_id
-       LEFT JOIN repository r ON r.id = h.repository_id
+@host_view_of
  WHERE (:after = 0 OR EXISTS (SELECT 1 FROM host a WHERE a.id = :after AND CASE WHEN :by = 'name'
           THEN h.name > a.name OR (h.name = a.name AND h.id > a.id)
           ELSE h.last_point_ms > a.last_point_ms OR (h.last_point_ms = a.last_point_ms AND h.id > a.id) END))
-   AND (:state = '' OR h.state = :state) AND (:platform_id = 0 OR h.platform_id = :platform_id)
-   AND (:policy_id = 0 OR h.policy_id = :policy_id) AND (:repository_id = 0 OR h.repository_id = :repository_id)
-   AND (:like = '' OR lower(h.name) LIKE :like ESCAPE '!' OR h.addr LIKE :like ESCAPE '!')
-   AND (:rpo = '' OR (h.state = 'protected' AND h.paused = 0 AND :rpo = CASE WHEN
-        coalesce(CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END, 0) > 0 AND
-        :now_ms - (CASE WHEN h.last_point_ms > 0 THEN h.last_point_ms ELSE h.created_ms END) >
-        (CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END) THEN 'missed' ELSE 'kept' END))
+   AND @host_view_fits
  ORDER BY CASE WHEN :by = 'name' THEN h.name ELSE '' END, CASE WHEN :by = 'name' THEN 0 ELSE h.last_point_ms END, h.id
  LIMIT :limit;
 
 -- host_view_get(:id i64) -> one? host_view
-SELECT h.id, h.platform_id, h.machine_id, h.ref, h.name, h.addr, h.os, h.power, h.state, h.policy_id,
-       h.repository_id, h.paused, h.next_ms, h.last_run_ms, h.last_point_ms, h.needs_full, h.created_ms,
-       h.seen_ms, h.label, h.reason,
-       coalesce(f.name, '') AS platform_name, coalesce(p.name, '') AS policy_name, coalesce(r.name, '') AS repository_name,
-       coalesce(CASE WHEN p.rpo_ms > 0 THEN p.rpo_ms ELSE p.interval_ms * 2 END, 0) AS limit_ms,
-       (SELECT max(j.id) FROM job j WHERE j.host_id = h.id AND j.state NOT IN ('done', 'failed', 'cancelled')) AS job_id
-  FROM host h LEFT JOIN platform f ON f.id = h.platform_id LEFT JOIN policy p ON p.id = h.policy_id
-       LEFT JOIN repository r ON r.id = h.repository_id WHERE h.id = :id;
+@host_view_of WHERE h.id = :id;
 
 -- host_newest_point(:host_id i64) -> i64?
 SELECT id FROM point WHERE host_id = :host_id AND state = 'ok' ORDER BY taken_ms DESC, id DESC LIMIT 1;
