@@ -15,7 +15,8 @@
 /* Changes that may wait for a database that somebody else has locked. Each holds a thread of the server: the others go
  * on reading. */
 #define DB_WRITERS      4
-#define DB_STUCK_MS     1000 /* nothing was written for so long: more do not wait */
+#define DB_LOCKED_MS    1000 /* another program has had its lock for so long: more do not wait */
+#define DB_SLOW_MS      5000 /* nothing was written for so long, though nobody else has it: a disk that stalls */
 #define DB_PAUSE_MAX_MS 200
 /* Some 10,000 changes with their audit and events: hours in which a full disk is seen to. */
 #define DB_RESERVE (16u << 20)
@@ -219,6 +220,12 @@ static struct bdr_err *db_once(struct bdr_db *db, enum bdr_tx_kind kind,
     return err;
 }
 
+/* Whether another one that waits now would wait for long. Under lock. */
+static bool db_stuck(struct bdr_db *db, uint64_t now)
+{
+    return now - db->moved_ms >= DB_SLOW_MS || db->drv->locked_ms(db->conns[0].handle) >= DB_LOCKED_MS;
+}
+
 /* One more that writes. Waits while others do and get on; BUSY when `alone` and there are others, or none gets on. */
 static struct bdr_err *db_enter(struct bdr_db *db, bool alone)
 {
@@ -228,8 +235,7 @@ static struct bdr_err *db_enter(struct bdr_db *db, bool alone)
     bool room;
 
     pthread_mutex_lock(&db->lock);
-    while (!alone && db->writing >= most && now < end && now - db->moved_ms < DB_STUCK_MS &&
-           !bdr_cancelled(db->options.cancel)) {
+    while (!alone && db->writing >= most && now < end && !db_stuck(db, now) && !bdr_cancelled(db->options.cancel)) {
         bdr_cond_wait_slice(&db->freed, &db->lock);
         now = bdr_clock_mono_ms();
     }

@@ -12,6 +12,9 @@
 struct bdr_db_driver {
     enum bdr_db_engine engine;
     bool one_writer; /* connections for writing are one, the others read */
+    /* With one_writer, any thread: for how long the writer has waited for another program's lock; 0: it does not wait.
+     */
+    uint64_t (*locked_ms)(void *conn);
     bdr_ret (*open)(const struct bdr_db_options *options, bool writer, void **out);
     void (*close)(void *conn);
     bool (*alive)(void *conn);

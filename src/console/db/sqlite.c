@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,9 +30,10 @@ struct lite_conn {
     sqlite3 *db;
     const char *where;
     const struct bdr_cancel *cancel;
-    uint64_t wait_ms, wait_end_ms; /* the end of the wait that goes on now */
-    bool writer, may_lose;         /* may_lose: synchronous is NORMAL */
-    sqlite3_stmt **stmts;          /* by place in bdr_stmts; prepared when first used */
+    uint64_t wait_ms, wait_end_ms;         /* the end of the wait that goes on now */
+    atomic_uint_least64_t locked_since_ms; /* when that wait began; 0: there is none */
+    bool writer, may_lose;                 /* may_lose: synchronous is NORMAL */
+    sqlite3_stmt **stmts;                  /* by place in bdr_stmts; prepared when first used */
 };
 
 static enum bdr_code lite_code(int rc)
@@ -105,8 +107,10 @@ static int lite_wait(void *ctx, int tries)
     struct bdr_err *err;
     bool stop;
 
-    if (!tries)
+    if (!tries) {
         c->wait_end_ms = now + c->wait_ms;
+        atomic_store(&c->locked_since_ms, now);
+    }
     if (now >= c->wait_end_ms)
         return 0;
     err = bdr_cancel_sleep(c->cancel, BDR_MIN(ms, c->wait_end_ms - now));
@@ -197,6 +201,7 @@ static struct bdr_err *lite_begin(void *conn, enum bdr_tx_kind kind)
 {
     struct lite_conn *c = conn;
     bool may_lose = kind == BDR_TX_BEAT;
+    struct bdr_err *err;
 
     if (c->writer && may_lose != c->may_lose) {
         /* NORMAL syncs at checkpoints only: a power cut may undo the newest transactions, and damages nothing */
@@ -204,7 +209,17 @@ static struct bdr_err *lite_begin(void *conn, enum bdr_tx_kind kind)
         c->may_lose = may_lose;
     }
     /* IMMEDIATE: to wait for the lock here, and never find it taken in the middle */
-    return lite_exec(c, kind == BDR_TX_READ ? "BEGIN" : "BEGIN IMMEDIATE");
+    err = lite_exec(c, kind == BDR_TX_READ ? "BEGIN" : "BEGIN IMMEDIATE");
+    atomic_store(&c->locked_since_ms, 0);
+    return err;
+}
+
+static uint64_t lite_locked_ms(void *conn)
+{
+    struct lite_conn *c = conn;
+    uint64_t since = c ? atomic_load(&c->locked_since_ms) : 0;
+
+    return since ? bdr_clock_mono_ms() - since : 0;
 }
 
 static void lite_rollback(void *conn)
@@ -376,6 +391,7 @@ static struct bdr_err *lite_reserve(void *conn, uint64_t bytes)
 const struct bdr_db_driver bdr_db_sqlite = {
     .engine = BDR_DB_SQLITE,
     .one_writer = true,
+    .locked_ms = lite_locked_ms,
     .open = lite_open,
     .close = lite_close,
     .alive = lite_alive,

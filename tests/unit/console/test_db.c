@@ -5,6 +5,7 @@
 #include "bed.h"
 #include "db/stmt.h"
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 static void test_db__every_statement__prepares(void **state)
@@ -163,6 +164,48 @@ static void test_db__write_transactions_of_many_threads__lose_no_update(void **s
     check_ok(bdr_q_setting_get(tx, "count", &row));
     bdr_tx_abandon(tx);
     assert_string_equal(row->value, "150");
+}
+
+/* A commit that takes longer than the lock of another program may. */
+static struct bdr_err *stall(struct bdr_tx *tx, void *ctx)
+{
+    atomic_bool *stalls = ctx;
+
+    BDR_TRY(count_up(tx, NULL));
+    atomic_store(stalls, true);
+    return bdr_cancel_sleep(NULL, 1500);
+}
+
+struct stalled {
+    struct bed *b;
+    atomic_bool stalls;
+};
+
+static struct bdr_err *count_in_a_stall(void *ctx, unsigned index)
+{
+    struct stalled *s = ctx;
+
+    if (!index)
+        return bdr_db_run(s->b->db, BDR_TX_WRITE, stall, &s->stalls);
+    while (!atomic_load(&s->stalls))
+        BDR_TRY(bdr_cancel_sleep(NULL, 1));
+    return bdr_db_run(s->b->db, BDR_TX_WRITE, count_up, NULL);
+}
+
+static void test_db__a_disk_that_stalls__keeps_changes_waiting_and_refuses_none(void **state)
+{
+    BED_OF(state, b);
+    struct stalled s = {.b = b};
+    struct bdr_pool *pool = NULL;
+    BDR_AUTO(mem) struct bdr_row_setting_get *row = NULL;
+    struct bdr_tx *tx = NULL;
+
+    check_ok(bdr_pool_start("count", 9, count_in_a_stall, &s, NULL, &pool));
+    check_ok(bdr_pool_join(pool));
+    check_ok(bdr_tx_begin(b->db, BDR_TX_READ, &tx));
+    check_ok(bdr_q_setting_get(tx, "count", &row));
+    bdr_tx_abandon(tx);
+    assert_string_equal(row->value, "9");
 }
 
 static void test_db__a_second_handle__waits_for_the_first_writer(void **state)
@@ -413,6 +456,7 @@ int main(void)
         BED(test_db__broken_rules__are_named),
         BED(test_db__commit_after_a_failed_statement__is_refused_or_clean),
         BED(test_db__write_transactions_of_many_threads__lose_no_update),
+        BED(test_db__a_disk_that_stalls__keeps_changes_waiting_and_refuses_none),
         BED(test_db__a_second_handle__waits_for_the_first_writer),
         BED(test_db__another_program_that_comes_and_goes__takes_nothing_away),
         BED(test_db__a_cancelled_wait__ends_at_once),
