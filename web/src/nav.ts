@@ -43,7 +43,10 @@ export const NAV: readonly Top[] = [
       leaves: [
         {
           key: 'hosts', path: '/hosts', load: () => import('./pages/dr/HostsPage.vue'),
-          below: [{ path: '/hosts/:id(\\d+)', load: () => import('./pages/dr/HostPage.vue') }],
+          below: [
+            { path: '/hosts/:id(\\d+)', load: () => import('./pages/dr/HostPage.vue') },
+            { path: '/hosts/:id(\\d+)/report', load: () => import('./pages/dr/HostReport.vue') },
+          ],
         },
         { key: 'recoveries', path: '/recoveries', load: () => import('./pages/dr/RecoveriesPage.vue') },
       ],

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the navigation to routes; nobody sees a page before the console said who they are. */
 import { createRouter, createWebHistory, type RouteRecordRaw } from 'vue-router'
-import { t } from './i18n'
 import { cameBefore, refresh, session } from './live/session'
+import { title } from './live/title'
 import { ALL_LEAVES, leafOf } from './nav'
 
 const routes: RouteRecordRaw[] = [
@@ -26,11 +26,12 @@ router.beforeEach(async (to) => {
   if (!session.known && cameBefore()) await refresh()
   if (to.meta.open) return session.in && !session.mustChange ? '/dashboard' : true
   if (session.in && !session.mustChange) return true
-  wanted = to.path
+  wanted = to.fullPath
   return '/login'
 })
 
-router.afterEach((to) => {
-  const at = leafOf(to.path)
-  document.title = at ? `${t(`nav.${at.leaf.key}`)} · OpenBDR` : 'OpenBDR'
+router.afterEach((to, from) => {
+  if (to.path === from.path) return /* other filters of the same page */
+  title.page = leafOf(to.path)?.leaf.key ?? ''
+  title.of = ''
 })

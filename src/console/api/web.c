@@ -149,7 +149,7 @@ static struct bdr_err *web(struct bdr_req *req, const void *in, void *out)
 
 #define PAGE(path_)                                                                                                    \
     {                                                                                                                  \
-        .method = BDR_GET, .path = (path_), .flags = BDR_R_ANONYMOUS | BDR_R_HIDDEN, .run = web,                       \
+        .method = BDR_GET, .path = (path_), .flags = BDR_R_ANONYMOUS | BDR_R_HIDDEN | BDR_R_ANY_QUERY, .run = web,     \
         .help = "The web console.", .help_zh = "网页控制台"                                                       \
     }
 static const struct bdr_route rows[] = {

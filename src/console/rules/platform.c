@@ -101,7 +101,9 @@ struct bdr_err *bdr_platform_fill(struct bdr_in_platform_add *p, char name[96])
         BDR_FAIL(BDR_INVAL, 0, "the endpoint '%.200s' does not begin with https://", p->endpoint);
     if (!p->name || !*p->name) {
         place_of(p, place, sizeof(place));
-        snprintf(name, 96, "%s-%s-%s", p->kind, place, bdr_clock_text(p->now_ms, when));
+        bdr_clock_text(p->now_ms, when); /* 2027-01-15T08:00:00Z: a name has it as 20270115-080000 */
+        snprintf(name, 96, "%s-%s-%.4s%.2s%.2s-%.2s%.2s%.2s", p->kind, place, when, when + 5, when + 8, when + 11,
+                 when + 14, when + 17);
         p->name = name;
     }
     return text_check("name", p->name);

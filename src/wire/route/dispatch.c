@@ -326,7 +326,8 @@ static struct bdr_err *run_all(struct bdr_req *req, struct found *f, struct bdr_
     BDR_AUTO(buf) struct bdr_buf b = {0};
     void *in = NULL;
 
-    BDR_TRY(query_read(req, f, faults));
+    if (!(f->row->flags & BDR_R_ANY_QUERY))
+        BDR_TRY(query_read(req, f, faults));
     if (f->row->in)
         BDR_TRY(body_read(req, f->row, &in, faults));
     if (f->row->flags & BDR_R_IDEMPOTENT && key)

@@ -51,6 +51,8 @@ static struct bdr_err *body_check(const struct bdr_route *row)
         BDR_FAIL(BDR_INTERNAL, 0, "it answers with JSON or with a stream, not both");
     if (stream_in != (row->in_type != NULL) || stream_out != (row->out_type != NULL))
         BDR_FAIL(BDR_INTERNAL, 0, "in_type and out_type go with streams");
+    if (row->flags & BDR_R_ANY_QUERY && (row->query || row->flags & BDR_R_LIST))
+        BDR_FAIL(BDR_INTERNAL, 0, "it has a query and says BDR_R_ANY_QUERY");
     if (row->flags & BDR_R_LIST && (!row->out || row->method != BDR_GET))
         BDR_FAIL(BDR_INTERNAL, 0, "a list is a GET and has .out, the shape of one item");
     if (row->flags & BDR_R_AT_ONCE && (row->method != BDR_GET || stream_out))

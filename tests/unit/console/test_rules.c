@@ -159,10 +159,10 @@ static void test_rules__forms__take_defaults_and_name_what_is_missing(void **sta
     assert_string_equal(p.region, "RegionOne");
     assert_string_equal(p.user_domain, "default");
     assert_string_equal(p.project, "admin");
-    assert_string_equal(p.name, "openstack-192.168.10.201-2027-01-15T08:00:00Z");
+    assert_string_equal(p.name, "openstack-192.168.10.201-20270115-080000");
     p = (struct bdr_in_platform_add){.kind = "aws", .username = "AKIA", .region = "ap-southeast-1", .now_ms = NOW};
     check_ok(bdr_platform_fill(&p, name));
-    assert_string_equal(p.name, "aws-ap-southeast-1-2027-01-15T08:00:00Z");
+    assert_string_equal(p.name, "aws-ap-southeast-1-20270115-080000");
     p = (struct bdr_in_platform_add){.kind = "vmware", .endpoint = "vc.example", .username = "u"};
     check_fails(bdr_platform_fill(&p, name), BDR_INVAL, "https://");
     p = (struct bdr_in_platform_add){.kind = "vmware", .endpoint = "https://vc.example"};

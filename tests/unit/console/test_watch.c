@@ -431,7 +431,7 @@ static void test_alarm__a_failed_job__counts_and_clears_with_the_next_good_one(v
     v = alarms(r, "?kind=job.failed");
     assert_int_equal(rig_int(v, "/items/0/times"), 1);
     assert_int_equal(rig_int(v, "/items/0/object_id"), s.host);
-    assert_non_null(strstr(rig_at(v, "/items/0/text"), "The sync of vm-1 failed after 4 tries: the disk is on fire"));
+    assert_non_null(strstr(rig_at(v, "/items/0/text"), "The sync of vm-1 failed at try 4: the disk is on fire"));
     json_decref(v);
     for (int i = 1; i <= 2; i++) {
         check_ok(bdr_tick_all(r->console, SITE_NOW + i * 10 * MINUTE + 1000));

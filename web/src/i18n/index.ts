@@ -44,7 +44,30 @@ export const i18n = createI18n({
   messages: { en: split(words, 'en'), zh: split(words, 'zh') } as never,
 }) as unknown as I18n
 
-export const t = i18n.global.t
+/** "[s]" and "[is,are]" go by the number before them: 1 host, 2 hosts. Only in texts that were written so. */
+export function counted(text: string): string {
+  let n = NaN
+  return text.replace(/(\d[\d.,]*)|\[([a-z]*)(?:,([a-z]*))?\]/g, (all, number: string | undefined, one: string, many?: string) => {
+    if (number !== undefined) {
+      n = Number(number)
+      return all
+    }
+    return many === undefined ? (n === 1 ? '' : one) : n === 1 ? one : many
+  })
+}
+const COUNTED = /\[[a-z]*(,[a-z]*)?\]/
+const countedKeys = new Set<string>()
+function findCounted(tree: Tree, at: string): void {
+  for (const [key, v] of Object.entries(tree))
+    if (!isTwo(v)) findCounted(v, `${at}${key}.`)
+    else if (v.some((x) => COUNTED.test(x))) countedKeys.add(at + key)
+}
+findCounted(words, '')
+
+export const t = (key: string, values?: Record<string, unknown>): string => {
+  const text = i18n.global.t(key, values as Record<string, unknown>)
+  return countedKeys.has(key) ? counted(text) : text
+}
 export const has = (key: string): boolean => i18n.global.te(key)
 export const lang = (): Lang => i18n.global.locale.value
 /** A pair in the language of now; reactive. `{name}` is filled from `values`. */

@@ -16,6 +16,11 @@ const members = (v: unknown): Record<string, unknown> => {
   }
   return v && typeof v === 'object' ? (v as Record<string, unknown>) : {}
 }
+/** What the thing is called, when the change says so. */
+export const nameOf = (v: unknown): string => {
+  const name = members(v).name
+  return typeof name === 'string' ? name : ''
+}
 const text = (v: unknown): string => (v === undefined ? '' : typeof v === 'string' ? v : JSON.stringify(v))
 
 export function changesOf(before: unknown, after: unknown): Change[] {

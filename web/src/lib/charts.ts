@@ -29,7 +29,7 @@ export function rpoOption(series: readonly RpoAt[], promised: number, lang: Lang
   const top = Math.max(1, promised * 1.25, ...series.map((p) => p.age))
   const step = stepOf(top)
   return {
-    xAxis: { type: 'time', min: from, max: to },
+    xAxis: { type: 'time', min: from, max: to, axisLabel: AXIS_TIME },
     yAxis: { type: 'value', min: 0, max: step * Math.ceil(top / step), interval: step, axisLabel: { formatter: (v: number) => (v ? duration(v, lang) : '0') } },
     tooltip: { trigger: 'axis', renderMode: 'richText', valueFormatter: (v: number) => duration(v, lang) },
     series: [{
@@ -40,13 +40,26 @@ export function rpoOption(series: readonly RpoAt[], promised: number, lang: Lang
   }
 }
 
+/** Marks of an axis of bytes that are round in the units people read: 1, 2 or 5 of them, at most six marks. */
+export function byteStep(max: number): number {
+  let unit = 1
+  while (max / unit >= 1024) unit *= 1024
+  const step = [1, 2, 5, 10, 20, 50, 100, 200].find((n) => max / (n * unit) <= 6) ?? 200
+  return max > unit * 2 || unit === 1 ? step * unit : max / unit > 1 ? unit / 2 : unit / 4
+}
+
+/** Days as a calendar writes them: "23" alone says neither month nor that it is a day. */
+const AXIS_TIME = { formatter: { year: '{yyyy}', month: '{yyyy}-{MM}', day: '{MM}-{dd}', hour: '{HH}:{mm}', minute: '{HH}:{mm}' } }
+
 export function spaceOption(series: readonly SpaceAt[], used: string, all: string): Option {
   const list = byTime(series)
   const known = list.some((p) => p.free_bytes !== undefined)
+  const top = Math.max(1024, ...list.map((p) => p.used_bytes + (p.free_bytes ?? 0)))
+  const step = byteStep(top)
   return {
     legend: { show: known, top: 0, right: 0 },
-    xAxis: { type: 'time' },
-    yAxis: { type: 'value', min: 0, axisLabel: { formatter: (v: number) => bytes(v) } },
+    xAxis: { type: 'time', axisLabel: AXIS_TIME },
+    yAxis: { type: 'value', min: 0, max: step * Math.ceil(top / step), interval: step, axisLabel: { formatter: (v: number) => bytes(v) } },
     tooltip: { trigger: 'axis', renderMode: 'richText', valueFormatter: (v: number) => bytes(v) },
     series: [
       { name: used, type: 'line', showSymbol: list.length < 3, areaStyle: { opacity: 0.15 }, itemStyle: { color: '#2a6be6' }, data: list.map((p) => [millis(p.at), p.used_bytes]) },
@@ -67,7 +80,7 @@ const COLOURS: Record<string, string> = { ok: '#15803d', damaged: '#c0262d', rem
 export function timelineOption(dots: readonly Dot[], chosen: number | undefined, when: (iso: string) => string): Option {
   return {
     grid: { left: 16, right: 16, top: 10, bottom: 44, containLabel: true },
-    xAxis: { type: 'time' },
+    xAxis: { type: 'time', axisLabel: AXIS_TIME },
     yAxis: { show: false, min: -1, max: 1 },
     dataZoom: [{ type: 'slider', height: 18, bottom: 8 }, { type: 'inside' }],
     tooltip: { trigger: 'item', renderMode: 'richText', formatter: (p: { data: { taken: string } }) => when(p.data.taken) },

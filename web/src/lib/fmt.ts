@@ -60,6 +60,18 @@ export function time(iso: string | number | undefined | null): string {
   return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`
 }
 
+/** "Asia/Shanghai (UTC+08:00)": whose clock the times here are by. */
+export function zoneText(at: number, zone = Intl.DateTimeFormat().resolvedOptions().timeZone): string {
+  const parts = new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'longOffset' }).formatToParts(at)
+  const offset = (parts.find((p) => p.type === 'timeZoneName')?.value ?? '').replace('GMT', '') || '+00:00'
+  return `${zone} (UTC${offset})`
+}
+/** The whole of it, for where only an age is shown. */
+export const fullTime = (iso: string | number | undefined | null): string => {
+  const ms = millis(iso)
+  return ms === undefined ? '-' : `${time(ms)} ${zoneText(ms)}`
+}
+
 /** What a clock on the wall of that zone shows; undefined: there is no such zone. */
 export function clockIn(zone: string, now: number): string | undefined {
   try {
@@ -73,6 +85,7 @@ export function ago(iso: string | number | undefined | null, now: number, lang: 
   const ms = millis(iso)
   if (ms === undefined) return '-'
   const gone = Math.max(0, now - ms)
+  if (gone < 1000) return lang === 'zh' ? '刚刚' : 'just now'
   const text = duration(gone - (gone >= 60000 ? gone % 60000 : 0), lang)
   return lang === 'zh' ? `${text}前` : `${text} ago`
 }

@@ -13,6 +13,7 @@ export function problemText(p: Problem): { title: string; detail: string } {
 
 export function tell(p: unknown): void {
   if (p === 'cancel' || p === 'close') return /* the person closed the question */
+  if ((p as Problem).status === 401) return /* the login that comes up says so */
   const text = p instanceof Error && 'code' in p ? problemText(p as Problem) : { title: t('problem.INTERNAL'), detail: String(p) }
   ElMessage({ type: 'error', message: `${text.title}: ${text.detail}`, duration: 8000, showClose: true, grouping: true })
 }

@@ -3,7 +3,7 @@
 import { computed, reactive } from 'vue'
 import { onProblem, roleMay, type Route } from '@/api/http'
 import { session as api } from '@/api/session'
-import { startStream, stopStream } from './stream'
+import { hear, startStream, stopStream } from './stream'
 
 export const session = reactive({
   known: false /* asked the console at least once */,
@@ -12,7 +12,7 @@ export const session = reactive({
   role: '',
   mustChange: false,
   totp: false,
-  lost: false /* it ended while somebody worked: the login page says so */,
+  lost: false /* it ended while somebody worked: they log in over their page, and go on */,
 })
 
 export const may = (route: Route): boolean => roleMay(session.role, route)
@@ -44,8 +44,22 @@ export async function leave(): Promise<void> {
   }
 }
 
+/** There is a session again: pages look again at what they show, forms are as they were left. */
+export async function resume(): Promise<void> {
+  const s = await api.get()
+  if (s.name !== session.name || s.must_change) return location.reload() /* somebody else's session: nothing of this page is theirs */
+  Object.assign(session, { role: s.role ?? '', lost: false })
+  startStream()
+  hear('reset', '{}')
+}
+/** To the login page after all, as somebody else perhaps. */
+export function giveUp(): void {
+  localStorage.removeItem(CAME)
+  Object.assign(session, { in: false })
+}
+
 onProblem((p) => {
-  if (p.status !== 401 || !session.in) return
+  if (p.status !== 401 || !session.in || session.lost) return
   stopStream()
-  Object.assign(session, { in: false, lost: true })
+  session.lost = true
 })

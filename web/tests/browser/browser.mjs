@@ -5,10 +5,14 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 import { BUILD } from './console.mjs'
+import { layoutFaults } from './layout.mjs'
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 export const SHOTS = join(BUILD, 'web-shots')
 const CHROMIUM = process.env.BDR_CHROMIUM ?? '/usr/bin/chromium'
+
+/** Windows that each page is looked at in besides the usual one: what an old projector and a desk have. */
+const OTHER_SIZES = [{ width: 1024, height: 768 }, { width: 1920, height: 1080 }]
 
 /** Counts as the lanes of `make check` understand it. */
 export class Tally {
@@ -21,7 +25,7 @@ export class Tally {
   }
   bad(name, why) {
     this.failed++
-    console.log(`not ok ${name}\n    ${String(why).split('\n').slice(0, 12).join('\n    ')}`)
+    console.log(`not ok ${name}\n    ${String(why).split('\n').slice(0, 40).join('\n    ')}`)
   }
   async test(name, fn) {
     try {
@@ -38,9 +42,9 @@ export class Tally {
 }
 
 export class Browser {
-  static async open(base, { lang = 'en', dark = false, width = 1440, height = 900 } = {}) {
+  static async open(base, { lang = 'en', dark = false, width = 1366, height = 768 } = {}) {
     const b = new Browser()
-    mkdirSync(join(SHOTS, 'dark'), { recursive: true })
+    for (const folder of ['dark', ...OTHER_SIZES.map((o) => String(o.width))]) mkdirSync(join(SHOTS, folder), { recursive: true })
     b.base = base
     b.lang = lang
     b.dark = dark
@@ -84,19 +88,36 @@ export class Browser {
   }
 
   /** A picture, and what must hold in every picture. `expect`: what the browser says of a failure that the story makes. */
-  async look(name, { overflow = true, expect } = {}) {
+  async look(name, { expect } = {}) {
     await this.settle()
     await this.page.screenshot({ path: join(SHOTS, `${name}.png`) })
     const wrong = this.said.splice(0).filter((s) => !expect?.test(s))
     wrong.push(...(await this.page.evaluate(() => window.violations.splice(0))).map((v) => `policy: ${v}`))
-    if (overflow) {
-      const over = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
-      if (over > 1) wrong.push(`the page is ${over} px wider than the window`)
-    }
+    wrong.push(...(await this.laidOut()))
     wrong.push(...(await this.keysShown()))
     wrong.push(...(await this.axe()))
     if (this.lang === 'en' && !this.dark) wrong.push(...(await this.inTheDark(name))) /* colours are the same in all languages */
-    if (wrong.length) throw new Error(wrong.join('\n'))
+    wrong.push(...(await this.otherSizes(name)))
+    if (wrong.length) throw new Error([...new Set(wrong)].join('\n'))
+  }
+
+  async laidOut() {
+    const over = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+    return [...(over > 1 ? [`the page is ${over} px wider than the window`] : []), ...(await layoutFaults(this.page, this.lang))]
+  }
+
+  async otherSizes(name) {
+    const wrong = []
+    const usual = this.page.viewportSize()
+    for (const size of OTHER_SIZES) {
+      await this.page.setViewportSize(size)
+      await this.settle()
+      await this.page.screenshot({ path: join(SHOTS, String(size.width), `${name}.png`) })
+      wrong.push(...(await this.laidOut()).map((x) => `${size.width}: ${x}`))
+    }
+    await this.page.setViewportSize(usual)
+    await this.settle()
+    return wrong
   }
 
   /** A text that is nothing but a key: a word is missing. */

@@ -137,8 +137,7 @@ export async function manyTests(tally) {
         await tab.waitForFunction(() => !document.querySelector('.el-skeleton'))
         tabs.push(tab)
       }
-      assert.equal(await p.evaluate(() => document.querySelectorAll('.offline').length), 0)
-      for (const tab of tabs) await tab.waitForFunction(() => !document.querySelector('.offline')) /* each of eight tabs is live */
+      for (const tab of [p, ...tabs]) await tab.waitForSelector('.top[data-live=yes]') /* each of eight tabs is live */
       asked.length = 0
       await p.waitForTimeout(IDLE_MS) /* what is looked at is this span itself */
       assert.deepEqual(asked.filter((r) => r.path !== '/v1/stream').map((r) => r.path), [])

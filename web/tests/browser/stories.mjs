@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { PASSWORD } from './console.mjs'
 import { rsaKey } from './fleet.mjs'
+import { flowStories } from './flows.mjs'
 import { keyboardStories } from './keyboard.mjs'
 
 const PLATFORMS = ['vmware', 'openstack', 'aws', 'fusioncompute', 'oracle']
@@ -72,7 +73,9 @@ export function pagesOf(b, c, s, lang) {
       if (kind === 'aws') {
         assert.match(await p.locator(`${dialog} .el-form-item`, { has: p.locator('#f-region') }).innerText(), /ap-southeast-1/, 'the example is shown')
         await p.locator(`${dialog} button[aria-label="${zh ? '获取区域列表' : 'Fetch the regions'}"]`).click()
-        await p.waitForSelector('.el-message--success')
+        const said = await p.locator('.el-message--warning').first().innerText()
+        assert.match(said, zh ? /内置/ : /built-in list/, 'it says whose list that is')
+        assert.match(await p.locator(`${dialog} .el-form-item`, { has: p.locator('#f-region') }).innerText(), zh ? /内置/ : /built-in list/, 'and so does the form')
         await p.click('#f-region')
         const kinds = (await c.call('GET', '/v1/platform-kinds')).items.find((k) => k.kind === 'aws').fields.find((f) => f.name === 'region')
         assert.equal(await p.locator('.el-select-dropdown__item:visible').count(), kinds.choices.length, 'the regions are the console\'s')
@@ -297,7 +300,7 @@ export function pagesOf(b, c, s, lang) {
     await press('End all others', '结束其他会话', '.sessions')
     await press('End all others', '结束其他会话', '.el-message-box')
     await p.waitForFunction(() => document.querySelectorAll('.sessions tbody tr').length === 1)
-    await p.locator('.sessions tr', { hasText: zh ? '当前会话' : 'this one' }).waitFor()
+    await p.locator('.sessions tr', { hasText: zh ? '当前会话' : 'This one' }).waitFor()
     await c.login('admin', PASSWORD) /* its session was one of the others */
   })
   story('keyboard', async () => {
@@ -308,6 +311,7 @@ export function pagesOf(b, c, s, lang) {
     assert.equal(await p.evaluate(() => document.activeElement.id), 'main')
   })
   keyboardStories(b, c, s, lang, story)
+  flowStories(b, c, s, lang, story)
   story('offline', async (look) => {
     await b.go('/policies')
     await press('Add', '添加')

@@ -24,6 +24,7 @@ enum bdr_route_flag {
     BDR_R_IDEMPOTENT = 32, /* a POST that takes Idempotency-Key */
     BDR_R_AT_ONCE = 64,    /* GET that never blocks: it runs on the event loop */
     BDR_R_HIDDEN = 128,    /* not in the OpenAPI document */
+    BDR_R_ANY_QUERY = 256, /* the query is for whoever reads the answer (a page): not read, never refused */
 };
 
 struct bdr_route {

@@ -4,7 +4,7 @@ export const feed = {
   feed: { title: ['What happened', '动态'], more: ['Show more', '显示更多'], none: ['Nothing has happened yet.', '暂无动态。'] },
   feedKind: {
     job_done: ['{job} (task {id}) is done', '{job}（任务 {id}）已完成'], job_failed: ['{job} (task {id}) failed', '{job}（任务 {id}）失败'], job_cancelled: ['{job} (task {id}) was stopped', '{job}（任务 {id}）已取消'],
-    alarm_raised: ['Alarm: {alarm}', '产生告警：{alarm}'], alarm_cleared: ['Over: {alarm}', '告警恢复：{alarm}'], alarm_acknowledged: ['Noted: {alarm}', '告警已确认：{alarm}'],
+    alarm_raised: ['Alarm: {alarm}', '产生告警：{alarm}'], alarm_cleared: ['Cleared: {alarm}', '告警恢复：{alarm}'], alarm_acknowledged: ['Acknowledged: {alarm}', '告警已确认：{alarm}'],
     disk_added: ['Disk {disk} ({size}) was added', '新增磁盘 {disk}（{size}）'], disk_removed: ['Disk {disk} ({size}) was removed', '磁盘 {disk}（{size}）已移除'], disk_resized: ['Disk {disk} has {size} now, {was} before', '磁盘 {disk} 大小由 {was} 变为 {size}'],
   },
   alarmKind: {
