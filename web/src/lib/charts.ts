@@ -74,7 +74,7 @@ export interface Dot {
   state: string
   held: boolean
 }
-const COLOURS: Record<string, string> = { ok: '#15803d', damaged: '#c0262d', removed: '#8a94a6' }
+const COLOURS: Record<string, string> = { ok: 'var(--ok)', damaged: 'var(--bad)', removed: 'var(--calm)' }
 
 /** Points on a line of time; the chosen one is larger, a held one a diamond. */
 export function timelineOption(dots: readonly Dot[], chosen: number | undefined, when: (iso: string) => string): Option {

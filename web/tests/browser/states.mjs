@@ -53,7 +53,7 @@ export async function statesTests(c, s, lang, tally) {
       await p.locator('.page-head button').last().click()
       await p.fill('#po-name', `half filled ${lang}`)
       await endMine()
-      await p.locator('.el-dialog__footer .el-button--primary').click()
+      await p.locator('.el-dialog__footer .el-button--primary').dispatchEvent('click') /* whether the page has noticed already or not */
       await p.waitForSelector('.relogin #again-password')
       assert.match(await p.locator('.relogin').innerText(), zh ? /会话已结束/ : /The session has ended/)
       b.said.splice(0)
@@ -68,6 +68,9 @@ export async function statesTests(c, s, lang, tally) {
       await p.waitForSelector('.top[data-live=yes]')
       await p.locator('.el-dialog__footer .el-button--primary').click()
       await p.locator('.list tbody tr', { hasText: `half filled ${lang}` }).waitFor()
+      await endMine() /* nobody presses anything: the page finds out by itself, and does not take it for a console that is gone */
+      await p.waitForSelector('.relogin #again-password', { timeout: 30000 })
+      assert.equal(await p.locator('.offline').count(), 0)
       b.said.splice(0)
     })
     await tally.test(`${lang}/state: a link that was sent leads through the login to what it shows`, async () => {

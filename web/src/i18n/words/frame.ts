@@ -68,12 +68,12 @@ export const frame = {
   nowhere: { title: ['There is no such page', '页面不存在'], text: ['The address may be old or mistyped.', '地址可能已失效或输入有误。'] },
   start: {
     title: ['First steps', '快速入门'], hint: ['The short way to the first protected host. Each step shows when it is done.', '从零开始保护第一台主机，每一步完成后会自动打勾。'],
-    there: ['done', '已完成'], done: ['All done: the first recovery point is there.', '全部完成：第一个恢复点已生成。'], skip: ['To the dashboard', '进入仪表盘'],
+    there: ['Done', '已完成'], done: ['All done: the first recovery point is there.', '全部完成：第一个恢复点已生成。'], skip: ['Go to the dashboard', '进入仪表盘'],
     gateway: ['Connect a Cloud Sync Gateway', '接入云同步网关'], gatewayText: ['It keeps the recovery points at the DR site. One command installs it.', '云同步网关在灾备侧保存恢复点，一条命令即可安装。'], gatewayGo: ['Connect', '去接入'],
     repository: ['Add a repository', '添加存储库'], repositoryText: ['Where the data goes: a folder of the gateway, or a bucket.', '数据存放位置：网关上的目录或对象存储桶。'], repositoryGo: ['Add', '去添加'],
     policy: ['Create a policy', '创建策略'], policyText: ['How often, and how many points are kept.', '多久同步一次、保留多少恢复点。'], policyGo: ['Create', '去创建'],
     host: ['Connect a host', '接入主机'], hostText: ['Install the agent in a machine, or add a platform whose machines need none.', '在主机内安装代理程序，或添加无需代理的生产平台。'], hostGo: ['Install the agent', '安装代理程序'],
-    protect: ['Protect the host', '保护主机'], protectText: ['Choose its disks, the repository and the policy.', '选择磁盘、存储库和策略。'], protectGo: ['To the hosts', '去主机列表'],
+    protect: ['Protect the host', '保护主机'], protectText: ['Choose its disks, the repository and the policy.', '选择磁盘、存储库和策略。'], protectGo: ['Go to hosts', '去主机列表'],
     point: ['Watch the first recovery point come', '等待第一个恢复点'], pointText: ['The first pass reads everything; those after it only what changed.', '首次为全量同步，之后只同步变化的数据。'], pointGo: ['Watch', '查看进度'],
   },
 } as const
