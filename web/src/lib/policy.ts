@@ -19,6 +19,13 @@ export function readRetention(text: string): { keep: Keep; rest: string } {
   return { keep, rest: rest.join(' ') }
 }
 
+/** In the words of the form: "Newest 24, daily 7"; undefined: everything is kept. */
+export function retentionText(text: string | undefined, wordOf: (r: Rule) => string, comma: string): string | undefined {
+  const { keep, rest } = readRetention(text ?? '')
+  const parts = [...RULES.filter((r) => keep[r]).map((r, i) => `${i ? wordOf(r).toLowerCase() : wordOf(r)} ${keep[r]}`), rest].filter(Boolean)
+  return parts.length ? parts.join(comma) : undefined
+}
+
 export const writeRetention = (keep: Keep, rest: string): string =>
   [...RULES.filter((r) => keep[r]).map((r) => `${r}=${keep[r]}`), rest.trim()].filter(Boolean).join(' ')
 

@@ -13,17 +13,10 @@ function show(on: boolean): void {
 export function startTheme(): void {
   const chosen = localStorage.getItem(STORE)
   const system = matchMedia('(prefers-color-scheme: dark)')
-  printLight()
   show(chosen ? chosen === 'dark' : system.matches)
   system.addEventListener('change', (e) => {
     if (!localStorage.getItem(STORE)) show(e.matches)
   })
-}
-
-/** Paper is white. */
-export function printLight(): void {
-  window.addEventListener('beforeprint', () => document.documentElement.classList.remove('dark'))
-  window.addEventListener('afterprint', () => document.documentElement.classList.toggle('dark', dark.value))
 }
 
 export function toggleTheme(): void {

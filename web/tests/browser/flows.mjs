@@ -128,14 +128,15 @@ export function flowStories(b, c, s, lang, story) {
     assert.equal(await p.evaluate(() => window.printed), true)
     await p.emulateMedia({ media: 'print', colorScheme: 'dark' })
     try {
-      await p.evaluate(() => dispatchEvent(new Event('beforeprint')))
+      await p.waitForFunction(() => document.documentElement.classList.contains('dark'))
       for (const part of ['.top', '.side', '.page-head .actions']) assert.equal(await p.locator(part).first().isVisible(), false, `${part} is not on paper`)
       assert.equal(await p.locator('.report .facts').isVisible(), true)
       assert.equal(await p.evaluate(() => getComputedStyle(document.querySelector('.report .card')).backgroundColor), 'rgb(255, 255, 255)', 'paper is white')
+      const [ink, under] = await p.locator('.report th').first().evaluate((e) => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor].map((c) => c.match(/\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0)))
+      assert.ok(under > 690 && ink < 300, `a table's head can be read: ${ink} on ${under}`)
       await p.pdf({ path: join(SHOTS, `${lang}-report.pdf`), format: 'A4' })
       await p.screenshot({ path: join(SHOTS, `${lang}-report-paper.png`), fullPage: true })
     } finally {
-      await p.evaluate(() => dispatchEvent(new Event('afterprint')))
       await p.emulateMedia({ media: null, colorScheme: 'light' })
     }
   })

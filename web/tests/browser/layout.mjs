@@ -94,7 +94,7 @@ export function faultsOf({ zh, data }) {
     if (/\d{4}-\d\d-\d\dT\d\d:|\d\d:\d\d(:\d\d)? ?(UTC|Z)\b(?! \(UTC)/.test(plain) && !code) out.add(`a time as programs write it: ${text.slice(0, 80)}`)
     if (/\b(undefined|NaN|null|Infinity)\b|\[object /.test(plain) && !code) out.add(`a value as programs write it: ${text.slice(0, 80)}`)
     if (!zh && /[\u3000-\u9fff\uff00-\uffef]/.test(plain)) out.add(`Chinese in an English page: ${text.slice(0, 60)}`)
-    if (zh && !code && /(\b[a-z]{2,}\b[ ,.]+){2,}\b[a-z]{2,}\b/.test(plain)) out.add(`English in a Chinese page: ${text.slice(0, 80)}`)
+    if (zh && !code && /(\b[a-z]{2,}\b[,;]? ){2,}\b[a-z]{2,}\b/.test(plain)) out.add(`English in a Chinese page: ${text.slice(0, 80)}`)
     if (!zh && /(^|[^\d.,:/-])1 (?!s\b|is\b|has\b|was\b|vCPUs?\b|as\b)[a-z]+s\b/.test(plain)) out.add(`plural: ${text.slice(0, 60)}`)
     if (!zh && /\([s]\)/.test(plain)) out.add(`plural: ${text.slice(0, 60)}`)
   }

@@ -8,6 +8,7 @@ import { countOf, doAll } from '@/lib/bulk'
 import { byteStep, spaceOption } from '@/lib/charts'
 import { allOf, csvOf, fileName } from '@/lib/csv'
 import { fullTime, zoneText } from '@/lib/fmt'
+import { retentionText } from '@/lib/policy'
 import { titleOf } from '@/lib/title'
 
 describe('the address of a list', () => {
@@ -72,6 +73,11 @@ describe('words and numbers', () => {
     i18n.global.locale.value = 'zh'
     expect(t('policy.used', { n: 1 })).toBe('有 1 台主机正在使用。')
     i18n.global.locale.value = 'en'
+  })
+  it('says what a policy keeps', () => {
+    const words = (r: string): string => ({ last: 'Newest', daily: 'Daily' })[r] ?? r
+    expect(retentionText('last=24 daily=7 within=30d', words, ', ')).toBe('Newest 24, daily 7, within=30d')
+    expect(retentionText('', words, ', ')).toBeUndefined()
   })
   it('says whose clock it is', () => {
     const winter = Date.UTC(2026, 0, 5)

@@ -14,7 +14,7 @@ export const protect = {
   },
   bulk: {
     at: ['{n} of {all} done', '已处理 {n} / {all}'], sum: ['{done} done, {skipped} skipped, {failed} failed', '成功 {done}，跳过 {skipped}，失败 {failed}'], done: ['Done', '成功'], skipped: ['Skipped', '跳过'], failed: ['Failed', '失败'],
-    host: ['Host', '主机'], how: ['Outcome', '结果'], why: ['Why', '原因'], notFit: ['It is not in a state for that.', '当前状态不适用。'], notTried: ['Not tried: it was stopped before.', '已停止，未执行。'], stop: ['Stop after this one', '完成当前一台后停止'],
+    host: ['Host', '主机'], how: ['Outcome', '结果'], why: ['Why', '原因'], register: ['It is registered already.', '该主机已注册。'], sync: ['It is not protected.', '该主机未保护。'], pause: ['It is not protected, or paused already.', '该主机未保护或已暂停。'], resume: ['It is not paused.', '该主机未暂停。'], notTried: ['Not tried: it was stopped before.', '已停止，未执行。'], stop: ['Stop after this one', '完成当前一台后停止'],
   },
   csv: {
     rpo: ['RPO now (s)', '当前 RPO（秒）'], rpoLimit: ['RPO target (s)', 'RPO 目标（秒）'], reason: ['Reason', '原因'], done: ['Done (bytes)', '已完成（字节）'], total: ['Total (bytes)', '总量（字节）'], stored: ['Stored (bytes)', '写入存储（字节）'],
@@ -74,10 +74,10 @@ export const protect = {
   recoveryState: { planned: ['Waiting', '等待中'], running: ['Running', '进行中'], up: ['Up', '已启动'], ended: ['Done', '已完成'], failed: ['Failed', '失败'] },
   policy: {
     hint: ['How often, how many points, when, how fast, how safe.', '同步频率、保留规则、时间窗口、带宽与安全。'], add: ['Create a policy', '创建策略'], update: ['Change the policy', '修改策略'], empty: ['No policy yet', '尚未创建策略'], emptyText: ['A policy says how often hosts are synced and how many points are kept.', '策略规定主机多久同步一次、保留多少恢复点。'], nameEx: ['Hourly, a month', '每小时，保留一个月'],
-    often: ['How often', '同步频率'], every: ['every {n}', '每 {n}'], interval: ['Interval', '间隔'], intervalHint: ['For example 5min, 1h, 1d; a minute at least.', '例如 5min、1h、1d，最短 1 分钟。'], cron: ['Times (cron)', '定时（cron）'], cronHint: ['Minute, hour, day, month, weekday: 30 2 * * mon-fri is 2:30 on workdays.', '分 时 日 月 周：30 2 * * mon-fri 表示工作日 2:30。'],
-    retention: ['Points to keep', '保留恢复点'], retentionHint: ['How many of each kind; all empty: everything is kept. Any point may go without harm to the others.', '各类保留的数量；全部为空表示全部保留。删除任意恢复点都不影响其他恢复点。'], all: ['all', '全部'],
+    often: ['How often', '同步频率'], every: ['Every {n}', '每 {n}'], interval: ['Interval', '间隔'], intervalHint: ['For example 5min, 1h, 1d; a minute at least.', '例如 5min、1h、1d，最短 1 分钟。'], cron: ['Times (cron)', '定时（cron）'], cronHint: ['Minute, hour, day, month, weekday: 30 2 * * mon-fri is 2:30 on workdays.', '分 时 日 月 周：30 2 * * mon-fri 表示工作日 2:30。'],
+    retention: ['Points to keep', '保留恢复点'], retentionHint: ['How many of each kind; all empty: everything is kept. Any point may go without harm to the others.', '各类保留的数量；全部为空表示全部保留。删除任意恢复点都不影响其他恢复点。'], all: ['All', '全部'],
     keep_last: ['Newest', '最新'], keep_hourly: ['Hourly', '每小时'], keep_daily: ['Daily', '每天'], keep_weekly: ['Weekly', '每周'], keep_monthly: ['Monthly', '每月'], keep_yearly: ['Yearly', '每年'],
-    consistency: ['Consistency', '一致性'], rpo: ['RPO alarm threshold', 'RPO 告警阈值'], rpoHint: ['For example 2h. Empty: twice the interval.', '例如 2h，留空为同步间隔的两倍。'], rpoAuto: ['twice the interval', '间隔的两倍'],
+    consistency: ['Consistency', '一致性'], rpo: ['RPO alarm threshold', 'RPO 告警阈值'], rpoHint: ['For example 2h. Empty: twice the interval.', '例如 2h，留空为同步间隔的两倍。'], rpoAuto: ['Twice the interval', '间隔的两倍'],
     windows: ['Allowed start times', '允许同步的时间'], windowsHint: ['One time window per line. Empty: always.', '每行一个时间窗口，留空为全天。'], bandwidth: ['Bandwidth', '带宽限制'], bandwidthHint: ['Bytes per second by time of day. Empty: unlimited.', '按时段限制每秒字节数，留空为不限。'], zone: ['Time zone', '时区'], tries: ['Tries of a run', '最大尝试次数'], compression: ['Compression', '压缩'],
     level_zstd: ['Level', '级别'], levelHint_zstd: ['{min} to {max}, usually {n}; higher is smaller and slower.', '{min} 到 {max}，默认 {n}；越高越小但越慢。'],
     level_lz4: ['Acceleration', '加速系数'], levelHint_lz4: ['{min} to {max}, usually {n}; higher is faster and larger.', '{min} 到 {max}，默认 {n}；越高越快但压缩率越低。'],
