@@ -49,6 +49,7 @@ export const NAV: readonly Top[] = [
           ],
         },
         { key: 'recoveries', path: '/recoveries', load: () => import('./pages/dr/RecoveriesPage.vue') },
+        { key: 'shares', path: '/shares', load: () => import('./pages/dr/SharesPage.vue') },
       ],
     }],
   },

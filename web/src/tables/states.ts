@@ -14,6 +14,7 @@ const TONES: Record<string, Record<string, Tone>> = {
   channelState: { new: 'calm', ok: 'ok', failed: 'bad', off: 'calm' },
   repositoryState: { ok: 'ok', full: 'bad', error: 'bad' },
   severity: { info: 'calm', warning: 'warn', critical: 'bad' },
+  shareState: { waiting: 'calm', up: 'ok', ended: 'calm', failed: 'bad' },
   recoveryState: { planned: 'calm', running: 'ok', up: 'ok', ended: 'calm', failed: 'bad' },
 }
 

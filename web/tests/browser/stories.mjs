@@ -9,7 +9,7 @@ import { keyboardStories } from './keyboard.mjs'
 
 const PLATFORMS = ['vmware', 'openstack', 'aws', 'fusioncompute', 'oracle']
 const SIMPLE = {
-  dashboard: '/dashboard', alarms: '/alarms', jobs: '/jobs', audit: '/audit', hosts: '/hosts', recoveries: '/recoveries', gateways: '/gateways',
+  dashboard: '/dashboard', alarms: '/alarms', jobs: '/jobs', audit: '/audit', hosts: '/hosts', recoveries: '/recoveries', shares: '/shares', gateways: '/gateways',
   repositories: '/repositories', policies: '/policies', proxies: '/site/proxies', agent: '/site/agent', general: '/settings/general', users: '/settings/users',
   roles: '/settings/roles', tokens: '/settings/tokens', notifications: '/settings/notifications', names: '/settings/names', certificates: '/settings/certificates',
   account: '/settings/account', start: '/start', nowhere: '/no/such/page',
@@ -217,6 +217,35 @@ export function pagesOf(b, c, s, lang) {
     await p.waitForURL('**/recoveries')
     await look('recoveries-after')
   })
+  for (const [name, radio] of [['files', 0], ['nbd', 1]])
+    story(`host-open-${name}`, async (look) => {
+      await b.go(`/hosts/${s.hosts.db1.id}`)
+      await p.waitForSelector('.points .list tbody tr')
+      await press('Open', '在线访问', '.points .list tbody tr')
+      await p.locator(`${dialog} .el-radio`).nth(radio).click()
+      await p.locator(`${dialog} .el-radio-button`).nth(0).click()
+      await look(`host-open-${name}-1`)
+      await press('Open', '在线访问', `${dialog} .el-dialog__footer`)
+      await p.waitForSelector(`${dialog} .share .state`)
+      const [made] = (await c.call('GET', '/v1/shares?limit=1')).items
+      assert.equal(made.host_name, 'db1')
+      assert.equal(made.for_s, 3600)
+      assert.equal(made.target, name === 'nbd' ? 'nbd' : 'mount')
+      assert.equal(made.secret, undefined, 'told once')
+      const key = await p.locator(`${dialog} .copy pre`).allInnerTexts()
+      if (name === 'nbd') assert.match(key[0], new RegExp(`^umask 077; echo 'share-${made.id}:[0-9a-f]{64}' >share-${made.id}\\.psk$`))
+      else assert.deepEqual(key, [])
+      await look(`host-open-${name}-2`)
+      await press('Stop serving', '停止访问', `${dialog} .el-dialog__footer`)
+      await p.locator(`${dialog} .share .state`, { hasText: zh ? '已停止' : 'Closed' }).waitFor()
+      assert.equal((await c.call('GET', `/v1/shares/${made.id}`)).state, 'ended')
+      assert.equal(await p.locator(`${dialog} .copy`).count(), 0, 'no key of what has ended')
+      await b.go('/shares')
+      await p.waitForSelector('.list tbody tr')
+      await p.locator('.list tbody tr').first().locator('button', { hasText: zh ? '详情' : 'Details' }).click()
+      await p.waitForSelector(`${dialog} .share`)
+      await look(`shares-${name}`)
+    })
   story('hosts-many', async (look) => {
     await b.go('/hosts')
     const rows = () => p.locator('.list tbody tr:not(.spacer)').count()

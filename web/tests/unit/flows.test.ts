@@ -9,6 +9,7 @@ import { byteStep, spaceOption } from '@/lib/charts'
 import { allOf, csvOf, fileName } from '@/lib/csv'
 import { fullTime, zoneText } from '@/lib/fmt'
 import { retentionText } from '@/lib/policy'
+import { keyCommand } from '@/lib/share'
 import { titleOf } from '@/lib/title'
 
 describe('the address of a list', () => {
@@ -109,5 +110,15 @@ describe('words and numbers', () => {
     }
     const axis = spaceOption([{ at: '2026-01-01T00:00:00Z', used_bytes: 1.4e12, free_bytes: 2.6e12 }], 'used', 'all').yAxis as { interval: number; max: number }
     expect([axis.interval, axis.max]).toEqual([1024 * GiB, 4 * 1024 * GiB])
+  })
+})
+
+describe('the key of an opened point', () => {
+  it('goes into a file of its owner alone, as the address names it', () => {
+    expect(keyCommand(`share-7:${'0f'.repeat(32)}`)).toBe(`umask 077; echo 'share-7:${'0f'.repeat(32)}' >share-7.psk`)
+  })
+  it('is nothing for files, nor when it is not what it should be', () => {
+    expect(keyCommand(undefined)).toBe('')
+    expect(keyCommand("share-7:00'; reboot; '")).toBe('')
   })
 })

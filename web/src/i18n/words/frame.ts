@@ -5,7 +5,7 @@ export const frame = {
     watch: ['Monitoring', '监控'], dr: ['DR', '容灾'], resources: ['Resources', '资源'], policy: ['Policy', '策略'],
     config: ['Configuration', '配置管理'], settings: ['Settings', '设置'], site: ['Production site', '生产站点配置'],
     dashboard: ['Dashboard', '仪表盘'], alarms: ['Alarms', '告警'], jobs: ['Tasks', '任务'], audit: ['Audit log', '审计日志'],
-    hosts: ['Hosts', '主机'], recoveries: ['Recovery and drills', '恢复与演练'], gateways: ['Cloud Sync Gateways', '云同步网关'],
+    hosts: ['Hosts', '主机'], recoveries: ['Recovery and drills', '恢复与演练'], shares: ['Opened points', '恢复点在线访问'], gateways: ['Cloud Sync Gateways', '云同步网关'],
     repositories: ['Repositories', '存储库'], policies: ['Policies', '策略'],
     vmware: ['VMware', 'VMware'], openstack: ['OpenStack', 'OpenStack'], aws: ['AWS', 'AWS'],
     fusioncompute: ['FusionCompute', 'FusionCompute'], oracle: ['Oracle', 'Oracle'],

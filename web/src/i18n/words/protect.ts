@@ -44,7 +44,7 @@ export const protect = {
     pause: ['Pause', '暂停'], resume: ['Resume', '继续'], cancel: ['Stop', '取消'], again: ['Try again', '重试'],
     log: ['Task log', '任务日志'], noLog: ['Nothing yet: it waits for its turn.', '尚未开始执行。'], when: ['When', '时间'], event: ['Event', '事件'], by: ['By', '操作者'], text: ['Details', '说明'],
   },
-  jobKind: { sync: ['Sync', '同步'], scan: ['Platform scan', '平台扫描'], test: ['Connection test', '连接测试'], regions: ['Regions', '区域查询'], verify: ['Verify', '校验'], prune: ['Prune', '清理'], remove: ['Remove points', '删除恢复点'], recover: ['Recover', '恢复'] },
+  jobKind: { sync: ['Sync', '同步'], scan: ['Platform scan', '平台扫描'], test: ['Connection test', '连接测试'], regions: ['Regions', '区域查询'], verify: ['Verify', '校验'], prune: ['Prune', '清理'], remove: ['Remove points', '删除恢复点'], recover: ['Recover', '恢复'], share: ['Serve a point', '恢复点在线访问'] },
   jobState: { ready: ['Waiting', '等待中'], running: ['Running', '运行中'], pausing: ['Pausing', '正在暂停'], paused: ['Paused', '已暂停'], cancelling: ['Stopping', '正在取消'], done: ['Done', '已完成'], failed: ['Failed', '失败'], cancelled: ['Stopped', '已取消'] },
   jobEvent: { claim: ['Taken', '领取'], finish: ['Finished', '完成'], fail: ['Failed', '失败'], retry: ['Will be tried again', '等待重试'], stopped: ['Given back', '交回'], expire: ['Worker lost', '执行者失联'], giveup: ['Given up', '放弃'], pause: ['Pause asked for', '请求暂停'], resume: ['Resumed', '继续'], cancel: ['stop asked', '请求取消'], again: ['asked again', '重新执行'], add: ['made', '创建'] },
   point: {
@@ -70,6 +70,16 @@ export const protect = {
     pick: ['Choose a host to recover', '选择要恢复的主机'], empty: ['Nothing was recovered yet', '暂无恢复记录'], emptyText: ['A point nobody has tried is a hope: recover one now and look at it.', '没有验证过的恢复点只是希望：现在就恢复一个看看。'],
     kind: ['Kind', '类型'], rpo: ['RPO measured', '实测 RPO'], rto: ['RTO measured', '实测 RTO'], asked: ['Requested', '发起'], one: ['Recovery of {name}', '恢复 {name}'], began: ['Began', '开始时间'], ended: ['Ended', '结束时间'], report: ['Report', '报告'],
   },
+  share: {
+    title: ['Open a point of {name}', '在线访问 {name} 的恢复点'], text: ['The point of {when} is read where it is; nothing is restored first.', '直接读取 {when} 的恢复点，无需先恢复。'], hint: ['Recovery points that are read where they are, read-only: to fetch a file, to look into a disk.', '以只读方式直接访问恢复点：找回单个文件，或查看磁盘内容。'],
+    open: ['Open', '在线访问'], notOk: ['Only a point that is OK can be opened.', '只有状态正常的恢复点可以访问。'], as: ['Opened as', '访问方式'], where: ['Address', '访问地址'], long: ['For how long', '有效时长'], hours: ['{n} hour[s]', '{n} 小时'], days: ['{n} day[s]', '{n} 天'], until: ['Until', '有效期至'],
+    hint_mount: ['All disks and partitions of the point as files in a folder of the gateway, for whoever runs the gateway there.', '恢复点的全部磁盘和分区以文件形式出现在网关的目录中，供网关上的运行用户读取。'], hint_nbd: ['One disk for nbdcopy, qemu-img or a virtual machine, over the network with TLS and a key of its own.', '一个磁盘通过网络提供给 nbdcopy、qemu-img 或虚拟机，使用 TLS 和专用密钥。'],
+    safe: ['Read-only: nobody can change the point. It is kept until the time is over, whatever the policy says.', '只读访问，恢复点不会被修改；到期前不会被策略清理。'], waiting: ['The gateway is opening it: some seconds.', '网关正在打开恢复点，请稍候几秒。'],
+    once: ['The key is shown this once. First type this on the machine that reads, in the folder you read from:', '密钥仅显示这一次。请先在读取数据的机器上、在执行读取命令的目录中执行：'], key: ['The key', '密钥'], readNbd: ['Then, as soon as it is up:', '就绪后执行：'], readPath: ['On the gateway:', '在网关上执行：'], command: ['How to read it', '读取命令'],
+    path: ['Folder on the gateway', '网关上的目录'], uri: ['Address', '访问地址'], stop: ['Stop serving it', '停止访问'], empty: ['Nothing is open', '暂无在线访问'], emptyText: ['Open a point from the list of recovery points of a host.', '在主机的恢复点列表中选择“在线访问”。'],
+  },
+  shareTarget: { mount: ['Files', '文件'], nbd: ['A disk (NBD)', '磁盘（NBD）'] },
+  shareState: { waiting: ['Opening', '正在打开'], up: ['Open', '可访问'], ended: ['Closed', '已停止'], failed: ['Failed', '失败'] },
   recoveryKind: { export: ['Export', '导出'], drill: ['Drill', '演练'], takeover: ['Takeover', '接管'], failback: ['Failback', '回切'] },
   recoveryState: { planned: ['Waiting', '等待中'], running: ['Running', '进行中'], up: ['Up', '已启动'], ended: ['Done', '已完成'], failed: ['Failed', '失败'] },
   policy: {
