@@ -60,6 +60,13 @@ export function time(iso: string | number | undefined | null): string {
   return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`
 }
 
+/** A sentence of the console: it writes for mails, too, where nobody's zone is known; here times are the reader's. */
+export const localTimes = (text: string): string =>
+  text.replace(/\b(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC/g, (all, day: string, clock: string) => {
+    const ms = Date.parse(`${day}T${clock}:00Z`)
+    return Number.isFinite(ms) ? time(ms).slice(0, 16) : all
+  })
+
 /** "Asia/Shanghai (UTC+08:00)": whose clock the times here are by. */
 export function zoneText(at: number, zone = Intl.DateTimeFormat().resolvedOptions().timeZone): string {
   const parts = new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'longOffset' }).formatToParts(at)

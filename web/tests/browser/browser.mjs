@@ -88,7 +88,8 @@ export class Browser {
   }
 
   /** A picture, and what must hold in every picture. `expect`: what the browser says of a failure that the story makes. */
-  async look(name, { expect } = {}) {
+  async look(name, { expect, words = true } = {}) {
+    this.words = words ? this.lang : ''
     await this.settle()
     await this.page.screenshot({ path: join(SHOTS, `${name}.png`) })
     const wrong = this.said.splice(0).filter((s) => !expect?.test(s))
@@ -103,7 +104,7 @@ export class Browser {
 
   async laidOut() {
     const over = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
-    return [...(over > 1 ? [`the page is ${over} px wider than the window`] : []), ...(await layoutFaults(this.page, this.lang))]
+    return [...(over > 1 ? [`the page is ${over} px wider than the window`] : []), ...(await layoutFaults(this.page, this.words))]
   }
 
   async otherSizes(name) {

@@ -13,8 +13,9 @@ const DATA = [
   'cat /etc/ceph/ceph.client.cinder.keyring', 'ceph osd ls pools', 'openstack volume type list', 'vssadmin list shadows',
 ]
 
-/** Runs in the page; `zh`: its language. Returns what is wrong. */
-export function faultsOf({ zh, data }) {
+/** Runs in the page. `lang`: what its words should be; '' when people wrote some of them in another. Returns what is wrong. */
+export function faultsOf({ data, lang }) {
+  const zh = lang !== 'en'
   const out = new Set()
   const dialog = [...document.querySelectorAll('.el-overlay')].filter((e) => e.offsetParent !== null || getComputedStyle(e).display !== 'none').pop()
   const scope = dialog ?? document.body
@@ -93,6 +94,7 @@ export function faultsOf({ zh, data }) {
     const code = at.closest('.mono, pre, code, .data')
     if (/\d{4}-\d\d-\d\dT\d\d:|\d\d:\d\d(:\d\d)? ?(UTC|Z)\b(?! \(UTC)/.test(plain) && !code) out.add(`a time as programs write it: ${text.slice(0, 80)}`)
     if (/\b(undefined|NaN|null|Infinity)\b|\[object /.test(plain) && !code) out.add(`a value as programs write it: ${text.slice(0, 80)}`)
+    if (!lang) continue
     if (!zh && /[\u3000-\u9fff\uff00-\uffef]/.test(plain)) out.add(`Chinese in an English page: ${text.slice(0, 60)}`)
     if (zh && !code && /(\b[a-z]{2,}\b[,;]? ){2,}\b[a-z]{2,}\b/.test(plain)) out.add(`English in a Chinese page: ${text.slice(0, 80)}`)
     if (!zh && /(^|[^\d.,:/-])1 (?!s\b|is\b|has\b|was\b|vCPUs?\b|as\b)[a-z]+s\b/.test(plain)) out.add(`plural: ${text.slice(0, 60)}`)
@@ -101,4 +103,4 @@ export function faultsOf({ zh, data }) {
   return [...out]
 }
 
-export const layoutFaults = (page, lang) => page.evaluate(faultsOf, { zh: lang === 'zh', data: DATA })
+export const layoutFaults = (page, lang) => page.evaluate(faultsOf, { lang, data: DATA })

@@ -97,7 +97,7 @@ function writer(mount) {
 async function both(b, name, more) {
   await b.look(`real-${name}-zh`, more)
   await b.page.evaluate(() => document.querySelector('.tool.lang, .login .link').click())
-  await b.look(`real-${name}-en`, more)
+  await b.look(`real-${name}-en`, { ...more, words: false }) /* what was typed is Chinese */
   await b.page.evaluate(() => document.querySelector('.tool.lang, .login .link').click())
   await b.settle()
 }

@@ -7,8 +7,8 @@ import { nameOf } from '@/lib/audit'
 import { countOf, doAll } from '@/lib/bulk'
 import { byteStep, spaceOption } from '@/lib/charts'
 import { allOf, csvOf, fileName } from '@/lib/csv'
-import { fullTime, zoneText } from '@/lib/fmt'
 import { retentionText } from '@/lib/policy'
+import { fullTime, localTimes, time, zoneText } from '@/lib/fmt'
 import { keyCommand } from '@/lib/share'
 import { titleOf } from '@/lib/title'
 
@@ -120,5 +120,13 @@ describe('the key of an opened point', () => {
   it('is nothing for files, nor when it is not what it should be', () => {
     expect(keyCommand(undefined)).toBe('')
     expect(keyCommand("share-7:00'; reboot; '")).toBe('')
+  })
+})
+
+describe('times in the console\'s sentences', () => {
+  it('are the reader\'s', () => {
+    const here = time(Date.parse('2026-11-23T13:23:00Z')).slice(0, 16)
+    expect(localTimes('its point is of 2026-11-23 13:23 UTC; 20 s were promised')).toBe(`its point is of ${here}; 20 s were promised`)
+    expect(localTimes('2026-99-23 13:23 UTC')).toBe('2026-99-23 13:23 UTC')
   })
 })
