@@ -42,7 +42,7 @@ export const watching = {
   certificateState: { good: ['Valid', '有效'], expired: ['Expired', '已过期'], revoked: ['Revoked', '已吊销'] },
   object: {
     alarm: ['alarm', '告警'], channel: ['notification', '通知'], enrolment: ['install command', '安装指令'], gateway: ['gateway', '云同步网关'], host: ['host', '主机'], job: ['task', '任务'], machine: ['machine', '机器'], name: ['name record', '域名记录'], platform: ['platform', '生产平台'], point: ['recovery point', '恢复点'],
-    policy: ['policy', '策略'], proxy: ['Sync Proxy', '源端同步代理'], recovery: ['recovery', '恢复'], repository: ['repository', '存储库'], session: ['session', '会话'], account: ['account', '账号'], setting: ['settings', '系统设置'], share: ['share', '共享'], settings: ['settings', '系统设置'], token: ['API token', 'API 令牌'], user: ['user', '用户'], login: ['login', '登录'], logout: ['logout', '退出登录'],
+    policy: ['policy', '策略'], proxy: ['Sync Proxy', '源端同步代理'], recovery: ['recovery', '恢复'], repository: ['repository', '存储库'], session: ['session', '会话'], account: ['account', '账号'], setting: ['settings', '系统设置'], share: ['opened point', '恢复点在线访问'], settings: ['settings', '系统设置'], token: ['API token', 'API 令牌'], user: ['user', '用户'], login: ['login', '登录'], logout: ['logout', '退出登录'],
   },
   actorKind: { account: ['account', '账号'], token: ['API token', 'API 令牌'], machine: ['machine', '机器'], console: ['the console itself', '控制台'] },
   auditVerb: {
