@@ -18,13 +18,19 @@ interface Row {
 let rows: Row[] | undefined
 const exact = new Map<string, string>()
 
+/** A number's place takes a number only: else it would swallow what comes after it. */
+function pattern(format: string): string {
+  const kinds = [...format.matchAll(places)].map((m) => (/[diu]$/.test(m[0]) ? '(-?\\d+)' : '([^]*?)'))
+  return format.split(places).map((part, i) => escape(part) + (kinds[i] ?? '')).join('')
+}
+
 /** The more of a pattern is fixed, the earlier it is tried: "must be %s" comes last of its kind. */
 function compile(): Row[] {
   const fixed = (p: string): number => p.replace(places, '').length
   for (const [p, zh] of SAID) if (!PLACE.test(p)) exact.set(p, zh)
   return SAID.filter(([p]) => PLACE.test(p))
     .sort((a, b) => fixed(b[0]) - fixed(a[0]))
-    .map(([p, zh]) => ({ test: new RegExp(`^${p.split(places).map(escape).join('([^]*?)')}$`), zh }))
+    .map(([p, zh]) => ({ test: new RegExp(`^${pattern(p)}$`), zh }))
 }
 
 function known(text: string, deep: number): string | undefined {

@@ -69,12 +69,12 @@ export async function site(c, { hosts = 320 } = {}) {
   for (const a of s.agents)
     await a.call('PUT', '/v1/machine/inventory', {
       name: a.name, os: 'Debian GNU/Linux 12', kernel: '6.1.0', arch: 'x86_64', cpus: 4, memory_bytes: 8 * GiB, tracker: 'ebpf',
-      disks: [disk('/dev/vda', 40 * GiB), disk('/dev/vdb', 200 * GiB), disk('/dev/sr0', 4 * GiB, { read_only: true, reason: 'read-only' })],
+      disks: [disk('/dev/vda', 40 * GiB), disk('/dev/vdb', 200 * GiB), disk('/dev/sr0', 4 * GiB, { read_only: true, reason: 'it has no size: there is no medium in it' })],
     })
   /* db1's second disk has grown since */
   await s.agents[1].call('PUT', '/v1/machine/inventory', {
     name: 'db1', os: 'Debian GNU/Linux 12', kernel: '6.1.0', arch: 'x86_64', cpus: 4, memory_bytes: 8 * GiB, tracker: 'ebpf',
-    disks: [disk('/dev/vda', 40 * GiB), disk('/dev/vdb', 240 * GiB), disk('/dev/sr0', 4 * GiB, { read_only: true, reason: 'read-only' })],
+    disks: [disk('/dev/vda', 40 * GiB), disk('/dev/vdb', 240 * GiB), disk('/dev/sr0', 4 * GiB, { read_only: true, reason: 'it has no size: there is no medium in it' })],
   })
   await policiesAndRepositories(c, s)
   const proxyIds = (await c.call('GET', '/v1/proxies')).items.map((p) => p.id)

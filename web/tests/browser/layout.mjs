@@ -6,9 +6,9 @@
 
 /** Names of this test's site, which are data: they are in one language whatever the page is in. */
 const DATA = [
-  '王小明', 'Every 15 minutes, a month', 'after the console came back', 'by keyboard', 'Alex Auditor', 'DR store 1', 'FusionCompute 8.6',
+  '王小明', 'Every 15 minutes, a month', 'after the console came back', 'by keyboard', 'half filled', 'Alex Auditor', 'DR store 1', 'FusionCompute 8.6',
   /* what the simulated platforms of the test say */
-  'This version has no driver for that platform yet', 'Keystone refused the user admin: the password is not right', 'It has a shared disk', 'Could not resolve host',
+  'This version has no driver for that platform yet', 'Keystone refused the user admin: the password is not right', 'It has a shared disk',
   /* commands of the manual, as one types them */
   'cat /etc/ceph/ceph.client.cinder.keyring', 'ceph osd ls pools', 'openstack volume type list', 'vssadmin list shadows',
 ]

@@ -90,10 +90,13 @@ export async function statesTests(c, s, lang, tally) {
       await b.go('/policies')
       await p.waitForSelector('.top[data-live=yes]')
       await c.end()
-      await p.waitForSelector('.offline', { timeout: 20000 })
-      assert.equal(await p.getAttribute('.offline', 'role'), 'alert')
-      await look('console-lost', { expect: /ERR_|Failed to load/ })
-      await c.begin()
+      try {
+        await p.waitForSelector('.offline', { timeout: 20000 })
+        assert.equal(await p.getAttribute('.offline', 'role'), 'alert')
+        await look('console-lost', { expect: /ERR_|Failed to load/ })
+      } finally {
+        await c.begin()
+      }
       await p.waitForSelector('.offline', { state: 'hidden', timeout: 60000 })
       assert.match(await p.locator('.el-message--success').last().innerText(), zh ? /已重新连接/ : /Connected again/)
       await c.call('POST', '/v1/policies', { name: `after the console came back ${lang}`, interval_ms: 3600000 })

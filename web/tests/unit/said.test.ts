@@ -136,3 +136,19 @@ describe('an alarm', () => {
   })
   it('is as it came in English', () => expect(alarmText(a)).toBe(a.text))
 })
+
+it('fills the places of a sentence, counted from one', () => {
+  for (const [en, zh] of SAID) {
+    const n = [...en.matchAll(/%(?:\d+\$)?[-0 #+]*(?:\.\*|\.?\d+)?(?:ll|z|l|h)?[sdiuxc]/g)].length
+    for (const m of zh.matchAll(/\{(\d)\}/g)) expect(Number(m[1]) >= 1 && Number(m[1]) <= n, `${en}: ${zh}`).toBe(true)
+  }
+  i18n.global.locale.value = 'zh'
+  expect(said('there is no share 5')).toBe('没有共享 5')
+  expect(said('the mail server mail.example.com:587: Could not resolve host: mail.example.com')).toBe('邮件服务器 mail.example.com:587：无法解析主机名 mail.example.com')
+})
+it('says why the agent cannot protect a disk', () => {
+  i18n.global.locale.value = 'zh'
+  const reasons = [...readFileSync(join(SRC, 'agent/inventory.c'), 'utf8').matchAll(/->reason = "([^"]+)"/g)].map((m) => m[1])
+  expect(reasons.length).toBeGreaterThan(0)
+  for (const r of reasons) expect(said(r)).toMatch(HAN)
+})
