@@ -69,7 +69,7 @@ export function faultsOf({ data, lang }) {
     const hit = document.elementFromPoint(x, y)
     if (!hit || hit === e || e.contains(hit) || hit.contains(e) || hit.closest('label')?.contains(e)) continue
     const c = hit.closest('button, a[href], input, .el-select__wrapper, .state, .el-tag')
-    if (c && c !== e && !c.contains(e) && !e.contains(c) && !hit.closest('.el-popper, .el-message, thead, .top')) out.add(`${brief(e)} lies under ${brief(c)}`)
+    if (c && c !== e && !c.contains(e) && !e.contains(c) && !hit.closest('.el-popper, .el-message, thead, .top, td.act')) out.add(`${brief(e)} lies under ${brief(c)}`)
   }
   /* a box that is wider than what holds it */
   for (const e of scope.querySelectorAll('.card, .tile, .el-dialog__body, .el-drawer__body, .page-head, .list-bar, .sub-card, .el-form-item')) {
@@ -84,6 +84,11 @@ export function faultsOf({ data, lang }) {
   /* a list that has to be pushed aside to be read, in a window that has room */
   if (innerWidth >= 1366)
     for (const e of scope.querySelectorAll('.list-scroll')) if (seen(e) && e.scrollWidth > e.clientWidth + 1) out.add(`the list is ${e.scrollWidth - e.clientWidth} px too wide: ${brief(e).slice(0, 60)}`)
+  for (const e of scope.querySelectorAll('.list-scroll td.act')) {
+    const [cell, box] = [e.getBoundingClientRect(), e.closest('.list-scroll').getBoundingClientRect()]
+    if (seen(e) && (cell.right > box.right + 1 || cell.left < box.left)) out.add(`what can be done is out of sight: ${brief(e)}`)
+    if (seen(e) && cell.height > 64) out.add(`a row of ${Math.round(cell.height)} px: ${brief(e)}`)
+  }
   /* words */
   const walk = document.createTreeWalker(scope, NodeFilter.SHOW_TEXT)
   while (walk.nextNode()) {
