@@ -5,6 +5,7 @@
 #include "bdr/log.h"
 #include "bdr/osfile.h"
 #include "first_login.h"
+#include "identity.h"
 #include "packages.h"
 #include "revoked.h"
 #include "settings.h"
@@ -267,18 +268,52 @@ uint16_t bdr_console_http_port(const struct bdr_console *c)
 
 /* ---- life ---- */
 
+/* Nobody else runs in this folder, or on this file. */
+static struct bdr_err *hold(struct bdr_console *c)
+{
+    const char *file = bdr_db_file(c->config.db);
+    char path[1024], what[600];
+
+    snprintf(path, sizeof(path), "%s/console.lock", c->config.folder);
+    snprintf(what, sizeof(what), "the folder %.500s", c->config.folder);
+    BDR_TRY(bdr_holder_take(&(struct bdr_holder_spec){.path = path,
+                                                      .what = what,
+                                                      .advice = "stop that one first, or give this one a folder of its "
+                                                                "own with --data",
+                                                      .port = c->config.port},
+                            &c->folder_held));
+    if (!file)
+        return NULL;
+    if ((size_t)snprintf(path, sizeof(path), "%s.lock", file) >= sizeof(path))
+        BDR_FAIL(BDR_RANGE, 0, "the path of the database is too long");
+    snprintf(what, sizeof(what), "the database %.500s", file);
+    BDR_TRY_FOR(
+        bdr_holder_take(&(struct bdr_holder_spec){.path = path,
+                                                  .what = what,
+                                                  .advice = "a file is for one console, several need PostgreSQL "
+                                                            "(docs/console/database.md); stop that one first, "
+                                                            "or give this one a database of its own with --db",
+                                                  .port = c->config.port},
+                        &c->file_held),
+        "the console's database");
+    return NULL;
+}
+
 static struct bdr_err *start(struct bdr_console *c)
 {
     char path[512];
 
     BDR_TRY(config_fill(c));
     BDR_TRY_FOR(bdr_os_mkdirs(c->config.folder), "the console's folder");
-    in_folder(c, "master.key", path);
-    BDR_TRY_FOR(bdr_keyring_open(path, &c->ring), "the master key");
-    BDR_TRY_FOR(ca_open(c), "the console's certificate authority");
+    BDR_TRY(hold(c));
     BDR_TRY_FOR(bdr_db_open(&(struct bdr_db_options){.where = c->config.db, .cancel = &c->stop}, &c->db),
                 "the console's database");
     BDR_TRY_FOR(bdr_db_migrate(c->db, NULL), "the console's database");
+    BDR_TRY(bdr_identity_expect(c));
+    in_folder(c, "master.key", path);
+    BDR_TRY_FOR(bdr_keyring_open(path, &c->ring), "the master key");
+    BDR_TRY_FOR(ca_open(c), "the console's certificate authority");
+    BDR_TRY(bdr_identity_check(c));
     BDR_TRY(bdr_first_login(c));
     BDR_TRY(bdr_settings_names(c));
     BDR_TRY(bdr_hub_new(&c->hub));
@@ -294,6 +329,7 @@ struct bdr_err *bdr_console_start(const struct bdr_console_config *config, struc
 
     BDR_NOMEM_IF_NULL(c);
     c->config = *config;
+    c->folder_held = c->file_held = BDR_HOLDER_NONE;
     BDR_TRY(start(c));
     *out = BDR_STEAL(c);
     return NULL;
@@ -316,6 +352,8 @@ void bdr_console_stop(struct bdr_console *c)
     bdr_db_close(c->db);
     bdr_ca_free(c->ca);
     bdr_keyring_free(c->ring);
+    bdr_holder_drop(&c->file_held); /* after the database */
+    bdr_holder_drop(&c->folder_held);
     for (size_t i = 0; i < BDR_COUNT(c->owned); i++)
         free(c->owned[i]);
     free(c);

@@ -9,6 +9,7 @@
 #pragma once
 #include "bdr/http_server.h"
 #include "db/db.h"
+#include "holder.h"
 #include "hub.h"
 #include "secret.h"
 
@@ -29,6 +30,7 @@ struct bdr_console_config {
     const char *packages;   /* [/usr/share/openbdr/packages] what 30080 serves */
     const char *web;        /* [/usr/share/openbdr/web] the web UI */
     const char *public_url; /* [https://NAME:PORT] as install commands say it */
+    bool keys_lost;         /* the database's CA and master key are gone: go on with the folder's, see identity.h */
     bool no_ticks;          /* tests: nothing happens by itself */
 };
 #define BDR_ANY_PORT UINT16_MAX
@@ -47,6 +49,7 @@ struct bdr_console {
     struct bdr_cancel stop;       /* set by stop: every wait looks at it */
     struct bdr_cancel ticks_stop; /* set first: what happens by itself ends before requests do */
     /* private to console.c */
+    struct bdr_holder folder_held, file_held;
     struct bdr_router *router, *http_router;
     struct bdr_http_server *server, *http_server;
     struct bdr_ticker *ticker;

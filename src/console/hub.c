@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hub.c - a list of open streams and a ring of the newest events, under one lock. */
 #include "hub.h"
+#include "bdr/osfile.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,11 +29,16 @@ struct bdr_hub {
 
 struct bdr_err *bdr_hub_new(struct bdr_hub **out)
 {
-    struct bdr_hub *hub = calloc(1, sizeof(*hub));
+    struct bdr_hub *hub;
+    uint64_t random = 0;
 
+    BDR_TRY(bdr_os_random(&random, sizeof(random)));
+    hub = calloc(1, sizeof(*hub));
     BDR_NOMEM_IF_NULL(hub);
     pthread_mutex_init(&hub->lock, NULL);
-    hub->next_id = 1;
+    /* far from those of another console, or of the one before: an id of theirs must not pass for one of ours, or
+     * whoever comes over from there would be told less than was missed */
+    hub->next_id = HUB_RING + (random >> 20);
     *out = hub;
     return NULL;
 }
@@ -97,7 +103,7 @@ static void hub_catch_up(struct bdr_hub *hub, struct hub_listener *l, const char
 }
 
 struct bdr_err *bdr_hub_join(struct bdr_hub *hub, struct bdr_req *req, int64_t machine_id, const char *kinds,
-                            const struct bdr_hub_key *key)
+                             const struct bdr_hub_key *key)
 {
     struct hub_listener *l = calloc(1, sizeof(*l));
     struct bdr_err *err;

@@ -17,7 +17,7 @@ struct run_args {
     const char *gateway, *repository;
     struct bdr_list name;
     uint32_t port, http_port, gateway_port;
-    bool all_in_one;
+    bool all_in_one, keys_lost;
 };
 
 static const struct bdr_opt run_opts[] = {
@@ -64,6 +64,10 @@ static const struct bdr_opt run_opts[] = {
      BDR_STRING(struct run_args, public_url),
      .metavar = "URL",
      .help = "How machines reach this console, when a proxy or NAT stands before it."},
+    {.name = "keys-lost",
+     BDR_FLAG(struct run_args, keys_lost),
+     .help = "The database's ca.key or master.key is lost: go on with those in DATA, or new ones. Secrets it opened "
+             "have to be typed again; after a new CA every machine has to enrol again."},
     {.name = "all-in-one",
      BDR_FLAG(struct run_args, all_in_one),
      .help = "Run a gateway of this machine's own beside the console, with a repository in a folder."},
@@ -159,6 +163,7 @@ static struct bdr_err *run(void *p, struct bdr_cli *cli)
         .names = a->name.items,
         .n_names = a->name.count,
         .loopback = a->all_in_one,
+        .keys_lost = a->keys_lost,
         .packages =
             a->packages ? a->packages : beside(package_places, BDR_COUNT(package_places), R_OK | X_OK, packages, NULL),
         .web = a->web ? a->web : beside(web_places, BDR_COUNT(web_places), R_OK | X_OK, web, NULL),

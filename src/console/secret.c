@@ -234,6 +234,13 @@ static const struct master_key *key_find(const struct bdr_keyring *ring, const u
     return NULL;
 }
 
+bool bdr_keyring_has(const struct bdr_keyring *ring, const char *id)
+{
+    uint8_t raw[KEY_ID_BYTES];
+
+    return bdr_unhex(id, raw, sizeof(raw)) && key_find(ring, raw);
+}
+
 /* The header and the place: each text ends with a zero byte, so that none can lend letters to the next. */
 static void seal_context(struct bdr_buf *b, const uint8_t head[SEAL_HEAD], const struct bdr_seal_place *place)
 {

@@ -35,6 +35,8 @@ bdr_ret bdr_keyring_open(const char *path, struct bdr_keyring **out);
 bdr_ret bdr_keyring_rotate(const char *path, struct bdr_keyring *ring);
 void bdr_keyring_free(struct bdr_keyring *ring);
 const char *bdr_keyring_current(const struct bdr_keyring *ring);
+/* Does one of its keys have this id? */
+bool bdr_keyring_has(const struct bdr_keyring *ring, const char *id);
 BDR_AUTO_DEFINE(keyring, struct bdr_keyring *, bdr_keyring_free)
 
 /* What a blob belongs to. Borrowed. */

@@ -43,16 +43,27 @@ struct bdr_tx {
     struct db_conn *conn;
 };
 
+static bool db_server(const char *where)
+{
+    return !strncmp(where, "pg:", 3) || !strncmp(where, "postgres://", 11) || !strncmp(where, "postgresql://", 13);
+}
+
+const char *bdr_db_file(const char *where)
+{
+    const char *path = strncmp(where, "sqlite:", 7) ? where : where + 7;
+
+    return db_server(where) || !*path || strstr(path, ":memory:") ? NULL : path;
+}
+
 struct bdr_err *bdr_db_open(const struct bdr_db_options *options, struct bdr_db **out)
 {
     BDR_AUTO(db) struct bdr_db *db = calloc(1, sizeof(*db));
     const char *where = options->where;
-    bool pg = !strncmp(where, "pg:", 3) || !strncmp(where, "postgres://", 11) || !strncmp(where, "postgresql://", 13);
 
     BDR_NOMEM_IF_NULL(db);
     pthread_mutex_init(&db->lock, NULL);
     pthread_cond_init(&db->freed, NULL);
-    db->drv = pg ? &bdr_db_pg : &bdr_db_sqlite;
+    db->drv = db_server(where) ? &bdr_db_pg : &bdr_db_sqlite;
     db->options = *options;
     db->where = strdup(where);
     BDR_NOMEM_IF_NULL(db->where);

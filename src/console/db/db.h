@@ -55,6 +55,8 @@ bdr_ret bdr_db_open(const struct bdr_db_options *options, struct bdr_db **out);
 /* All transactions have ended. NULL is fine. */
 void bdr_db_close(struct bdr_db *db);
 enum bdr_db_engine bdr_db_engine(const struct bdr_db *db);
+/* The file that `where` names, a part of it; NULL when it is a server, or no file at all. */
+const char *bdr_db_file(const char *where);
 
 /*
  * Brings the tables to this program's version: each missing migration in a transaction of its own.

@@ -159,10 +159,10 @@ static struct bdr_err *lite_file(const char *path)
 static struct bdr_err *lite_open(const struct bdr_db_options *options, bool writer, void **out)
 {
     BDR_AUTO(lite) struct lite_conn *c = calloc(1, sizeof(*c));
-    const char *path = strncmp(options->where, "sqlite:", 7) ? options->where : options->where + 7;
+    const char *path = bdr_db_file(options->where);
 
     BDR_NOMEM_IF_NULL(c);
-    if (!*path || strstr(path, ":memory:"))
+    if (!path)
         BDR_FAIL(BDR_INVAL, 0, "'%s' is no file; the console's database has to outlive it", options->where);
     c->where = path;
     c->cancel = options->cancel;

@@ -3,6 +3,7 @@
 #include "auth/login.h"
 #include "auth/password.h"
 #include "bdr/clock.h"
+#include "bdr/osfile.h"
 
 struct rig_person {
     const char *name, *role;
@@ -79,6 +80,36 @@ int rig_down(void **state)
     bed = r->bed;
     free(r);
     return bed_down(&bed);
+}
+
+void rig_folder(struct rig *r, const char *name, bool keys, char out[128])
+{
+    static const char *const files[] = {"ca.key", "ca.crt", "master.key"};
+
+    snprintf(out, 128, "%s/%s", r->bed->dir, name);
+    check_ok(bdr_os_mkdirs(out));
+    for (size_t i = 0; keys && i < BDR_COUNT(files); i++) {
+        BDR_AUTO(mem) char *text = NULL;
+        char from[192], to[192];
+        size_t len = 0;
+
+        snprintf(from, sizeof(from), "%s/%s", r->bed->dir, files[i]);
+        snprintf(to, sizeof(to), "%s/%s", out, files[i]);
+        check_ok(bdr_os_read_file(from, 65536, &text, &len));
+        check_ok(bdr_os_replace_file(to, text, len, 0600, true));
+    }
+}
+
+struct bdr_err *rig_console(struct rig *r, const char *folder, bool keys_lost, struct bdr_console **out)
+{
+    return bdr_console_start(&(struct bdr_console_config){.folder = folder,
+                                                          .db = r->bed->where,
+                                                          .address = "127.0.0.1",
+                                                          .port = BDR_ANY_PORT,
+                                                          .http_port = BDR_ANY_PORT,
+                                                          .keys_lost = keys_lost,
+                                                          .no_ticks = true},
+                             out);
 }
 
 json_t *rig_call(struct rig *r, const char *token, const char *method, const char *path, const char *body,

@@ -17,8 +17,8 @@ struct rig {
     struct bdr_console *console;
     struct bdr_http_client *anyone; /* no identity */
     struct bdr_arena *arena;
-    char packages[80]; /* what port 30080 serves: not there at first */
-    char web[80]; /* the web console's folder: not there until a test makes it */
+    char packages[80];                         /* what port 30080 serves: not there at first */
+    char web[80];                              /* the web console's folder: not there until a test makes it */
     char admin[44], operator_[44], viewer[44]; /* API tokens with scope * */
 };
 int rig_sqlite(void **state);
@@ -29,10 +29,20 @@ int rig_down(void **state);
     {                                                                                                                  \
 #f "@postgresql", f, rig_pg, rig_down, NULL                                                                    \
     }
+/* What several consoles on one database do: on PostgreSQL only, a file is for one. */
+#define RIG_PG(f)                                                                                                      \
+    {                                                                                                                  \
+#f "@postgresql", f, rig_pg, rig_down, NULL                                                                    \
+    }
 #define RIG_OF(state, name)                                                                                            \
     struct rig *name = *(state);                                                                                       \
     if (!name)                                                                                                         \
     skip()
+
+/* A folder named `name` in the bed's; with `keys` it holds copies of the console's CA and master key. */
+void rig_folder(struct rig *r, const char *name, bool keys, char out[128]);
+/* Another console on the same database, in a folder of its own; nothing happens there by itself either. */
+bdr_ret rig_console(struct rig *r, const char *folder, bool keys_lost, struct bdr_console **out);
 
 /*
  * One request as whoever has `token` (NULL: nobody); `body` is JSON or NULL. Returns the answer's JSON, owned by the

@@ -16,5 +16,8 @@ DELETE FROM sealed WHERE owner = :owner AND owner_id = :owner_id;
 -- sealed_by_other_keys(:key_id text, :limit i64) -> many (owner text, owner_id i64, field text, blob blob)
 SELECT owner, owner_id, field, blob FROM sealed WHERE key_id <> :key_id ORDER BY owner, owner_id, field LIMIT :limit;
 
+-- sealed_forget(:key_id text) -> count     nobody can open them any more
+DELETE FROM sealed WHERE key_id = :key_id;
+
 -- sealed_keys() -> many (key_id text, n i64)     which master keys are still needed
 SELECT key_id, count(*) AS n FROM sealed GROUP BY key_id ORDER BY key_id;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_several.c - several consoles on one database: which may start, and what they have in common. */
+#include "bdr/osfile.h"
+#include "fleet.h"
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool there(const char *folder, const char *name)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+/* ---- one a folder, one a file ---- */
+
+static void test_start__a_folder_in_use__says_who_has_it(void **state)
+{
+    struct bdr_console *second = NULL;
+    char who[64];
+
+    RIG_OF(state, r);
+    snprintf(who, sizeof(who), "process %ld on ", (long)getpid());
+    check_fails(rig_console(r, r->bed->dir, false, &second), BDR_BUSY, who);
+    check_fails(rig_console(r, r->bed->dir, false, &second), BDR_BUSY, "stop that one first");
+    json_decref(rig_want(r, r->admin, 200, "GET", "/v1/session", NULL)); /* and the first goes on */
+}
+
+static void test_start__a_file_in_use__is_refused_whatever_the_folder(void **state)
+{
+    struct bdr_console *second = NULL;
+    char folder[128];
+
+    RIG_OF(state, r);
+    rig_folder(r, "other", true, folder);
+    check_fails(rig_console(r, folder, false, &second), BDR_BUSY, "several need PostgreSQL");
+    check_fails(rig_console(r, folder, true, &second), BDR_BUSY, "several need PostgreSQL");
+}
+
+static void test_start__a_lock_left_over__shuts_nobody_out(void **state)
+{
+    struct bdr_console *again = NULL;
+    char path[160], text[] = "process 1 on elsewhere, port 1, since ever\x1b[2J\n";
+
+    RIG_OF(state, r);
+    bdr_console_stop(r->console);
+    r->console = NULL;
+    snprintf(path, sizeof(path), "%s/console.lock", r->bed->dir);
+    assert_true(there(r->bed->dir, "console.lock"));
+    check_ok(bdr_os_replace_file(path, text, strlen(text), 0600, false));
+    check_ok(rig_console(r, r->bed->dir, false, &again));
+    bdr_console_stop(again);
+}
+
+/* ---- one CA, one master key ---- */
+
+static void test_start__without_the_keys_of_the_database__makes_none(void **state)
+{
+    struct bdr_console *second = NULL;
+    char folder[128], path[256];
+
+    RIG_OF(state, r);
+    rig_folder(r, "bare", false, folder);
+    check_fails(rig_console(r, folder, false, &second), BDR_CONFLICT, "copy ca.key, ca.crt and master.key");
+    assert_false(there(folder, "ca.key") || there(folder, "ca.crt") || there(folder, "master.key"));
+    /* half of them is not enough: what is sealed would not open */
+    json_decref(rig_want(r, r->admin, 201, "POST", "/v1/channels",
+                         "{\"name\":\"h\",\"kind\":\"webhook\",\"url\":\"https://h.example/\","
+                         "\"secret\":\"0123456789abcdef\"}"));
+    rig_folder(r, "half", true, folder);
+    snprintf(path, sizeof(path), "%s/master.key", folder);
+    assert_int_equal(unlink(path), 0);
+    check_fails(rig_console(r, folder, false, &second), BDR_CONFLICT, "master key");
+    assert_false(there(folder, "master.key"));
+    rig_folder(r, "good", true, folder);
+    check_ok(rig_console(r, folder, false, &second));
+    bdr_console_stop(second);
+}
+
+static void test_start__with_keys_of_its_own__is_refused_unless_the_others_are_lost(void **state)
+{
+    struct bdr_console *second = NULL;
+    BDR_AUTO(keyring) struct bdr_keyring *ring = NULL;
+    char folder[128], path[256];
+
+    RIG_OF(state, r);
+    json_decref(rig_want(r, r->admin, 201, "POST", "/v1/channels",
+                         "{\"name\":\"h\",\"kind\":\"webhook\",\"url\":\"https://h.example/\","
+                         "\"secret\":\"0123456789abcdef\"}"));
+    bdr_console_stop(r->console);
+    r->console = NULL;
+    rig_folder(r, "stranger", true, folder);
+    snprintf(path, sizeof(path), "%s/master.key", folder);
+    assert_int_equal(unlink(path), 0);
+    check_ok(bdr_keyring_open(path, &ring)); /* another one */
+    check_fails(rig_console(r, folder, false, &second), BDR_CONFLICT, "another master key");
+    check_ok(rig_console(r, folder, true, &second));
+    bdr_console_stop(second);
+    /* from now on they are the database's */
+    check_ok(rig_console(r, folder, false, &second));
+    bdr_console_stop(second);
+    check_fails(rig_console(r, r->bed->dir, false, &r->console), BDR_CONFLICT, "another master key");
+    rig_folder(r, "nobody", false, folder);
+    check_ok(rig_console(r, folder, true, &r->console));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG(test_start__a_folder_in_use__says_who_has_it),
+        {"test_start__a_file_in_use__is_refused_whatever_the_folder@sqlite",
+         test_start__a_file_in_use__is_refused_whatever_the_folder, rig_sqlite, rig_down, NULL},
+        RIG(test_start__a_lock_left_over__shuts_nobody_out),
+        RIG_PG(test_start__without_the_keys_of_the_database__makes_none),
+        RIG_PG(test_start__with_keys_of_its_own__is_refused_unless_the_others_are_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
