@@ -2,7 +2,8 @@
 /*
  * blocks.c - frames come in, ids are computed here, payloads go into packs as they came.
  *
- * A request holds room for one frame, encoded and decoded, for as long as it runs; without room it does not read.
+ * A request holds room for one frame, encoded and decoded, for as long as it runs; without room it does not read. After
+ * a cut line its old requests seem to run until the server gives them up: a new one of the session pushes them out.
  */
 #include "bdr/bytes.h"
 #include "bdr/clock.h"
@@ -13,34 +14,76 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCKS_NOTED 64u /* told to the table of possession at once */
+#define BLOCKS_NOTED 64u   /* told to the table of possession at once */
+#define PUSH_MS      1000u /* an upload that heard nothing for so long makes place for a new one of its session */
 
-bool gw_room_take(struct gw_room *r, uint64_t bytes, const struct bdr_cancel *cancel)
+static struct gw_share **room_share(struct gw_room *r, const char *machine)
+{
+    struct gw_share **at = &r->shares;
+
+    while (*at && strcmp((*at)->machine, machine) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+/* Is there room, for everybody and for this one? */
+static bool room_fits(struct gw_room *r, const char *machine, uint64_t bytes)
+{
+    const struct gw_share *share = *room_share(r, machine);
+
+    return r->used + bytes <= r->max && (!share || share->used + bytes <= r->max - r->max / 4);
+}
+
+bool gw_room_take(struct gw_room *r, const char *machine, uint64_t bytes, const struct bdr_cancel *cancel)
 {
     uint64_t deadline = bdr_clock_mono_ms() + GW_ROOM_MS;
+    struct gw_share *fresh = calloc(1, sizeof(*fresh)), **at;
     bool got = false;
 
+    if (!fresh)
+        return false;
+    snprintf(fresh->machine, sizeof(fresh->machine), "%s", machine);
     pthread_mutex_lock(&r->lock);
     bytes = BDR_MIN(bytes, r->max);
-    while (!(got = r->used + bytes <= r->max) && !bdr_cancelled(cancel) && bdr_clock_mono_ms() < deadline)
+    while (!(got = room_fits(r, machine, bytes)) && !bdr_cancelled(cancel) && bdr_clock_mono_ms() < deadline)
         bdr_cond_wait_slice(&r->changed, &r->lock);
-    if (got)
+    if (got) {
+        at = room_share(r, machine);
+        if (!*at) {
+            *at = fresh;
+            fresh = NULL;
+        }
+        (*at)->used += bytes;
         r->used += bytes;
+    }
     pthread_mutex_unlock(&r->lock);
+    free(fresh);
     return got;
 }
 
-void gw_room_give(struct gw_room *r, uint64_t bytes)
+void gw_room_give(struct gw_room *r, const char *machine, uint64_t bytes)
 {
+    struct gw_share **at, *empty = NULL;
+
     pthread_mutex_lock(&r->lock);
-    r->used -= BDR_MIN(bytes, r->max);
+    bytes = BDR_MIN(bytes, r->max);
+    at = room_share(r, machine);
+    BDR_ASSERT(*at);
+    (*at)->used -= bytes;
+    if (!(*at)->used) {
+        empty = *at;
+        *at = empty->next;
+    }
+    r->used -= bytes;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
+    free(empty);
 }
 
 /* ---- one upload ---- */
 
 struct upload {
+    struct gw_upload seen; /* by its session */
     struct gw *gw;
     struct gw_session *s;
     struct bdr_req *req;
@@ -82,7 +125,9 @@ static struct bdr_err *upload_read(struct upload *u, uint8_t *to, size_t len, bo
         }
         if (atomic_load(&u->s->ended))
             BDR_FAIL(BDR_CANCELLED, 0, "the session has ended");
+        atomic_store(&u->seen.heard_ms, bdr_clock_mono_ms()); /* from now on we wait for the client */
         BDR_TRY(bdr_req_read(u->req, to + at, len - at, &n));
+        atomic_store(&u->seen.heard_ms, UINT64_MAX);
         if (!n && !at) {
             *out_end = true;
             return NULL;
@@ -199,7 +244,7 @@ static struct bdr_err *upload_go(struct upload *u)
     uint64_t room = 2ull * block;
     struct bdr_err *err;
 
-    if (!gw_room_take(&u->gw->room, room, &u->s->cancel))
+    if (!gw_room_take(&u->gw->room, u->s->machine, room, &u->s->cancel))
         return gw_problem(u->req, 503, BDR_THROTTLED, "There is no room for more blocks at the moment.");
     u->payload = malloc(BDR_FRAME_HEAD_BYTES + block + BDR_FRAME_TAIL_BYTES);
     u->raw = malloc(block);
@@ -211,7 +256,7 @@ static struct bdr_err *upload_go(struct upload *u)
     }
     free(u->payload);
     free(u->raw);
-    gw_room_give(&u->gw->room, room);
+    gw_room_give(&u->gw->room, u->s->machine, room);
     BDR_TRY(gw_answer_err(u->req, err));
     if (bdr_req_answered(u->req))
         return NULL;
@@ -222,13 +267,58 @@ static struct bdr_err *upload_go(struct upload *u)
                                   "stored_bytes", (json_int_t)u->stored));
 }
 
+/* Of a session's uploads the one that has waited longest for its client makes place. Under s->lock; false: all hear. */
+static bool upload_push(struct gw_session *s)
+{
+    struct gw_upload *silent = NULL;
+    uint64_t since = bdr_clock_mono_ms() - PUSH_MS;
+
+    for (struct gw_upload *u = s->running; u; u = u->next)
+        if (!u->pushed && atomic_load(&u->heard_ms) <= since) {
+            since = atomic_load(&u->heard_ms);
+            silent = u;
+        }
+    if (!silent)
+        return false;
+    silent->pushed = true;
+    s->uploads--;
+    bdr_req_cut(silent->req);
+    return true;
+}
+
+static bool upload_begin(struct gw_session *s, struct gw_upload *u, unsigned most)
+{
+    bool room;
+
+    pthread_mutex_lock(&s->lock);
+    room = s->uploads < most || upload_push(s);
+    if (room) {
+        s->uploads++;
+        u->next = s->running;
+        s->running = u;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return room;
+}
+
+static void upload_end(struct gw_session *s, struct gw_upload *u)
+{
+    struct gw_upload **at = &s->running;
+
+    pthread_mutex_lock(&s->lock);
+    while (*at != u)
+        at = &(*at)->next;
+    *at = u->next;
+    s->uploads -= !u->pushed;
+    pthread_mutex_unlock(&s->lock);
+}
+
 struct bdr_err *gw_blocks_run(struct bdr_req *req, const void *in, void *out)
 {
     struct gw *gw = gw_of_req(req);
     BDR_AUTO(gw_session) struct gw_session *s = NULL;
     BDR_AUTO(mem) struct upload *u = calloc(1, sizeof(*u));
     struct bdr_err *err;
-    bool many;
 
     (void)in;
     (void)out;
@@ -236,20 +326,16 @@ struct bdr_err *gw_blocks_run(struct bdr_req *req, const void *in, void *out)
     BDR_TRY(gw_session_of(gw, req, &s));
     if (!s)
         return NULL;
-    pthread_mutex_lock(&s->lock);
-    many = s->uploads >= gw->limits.connections;
-    s->uploads += !many;
-    pthread_mutex_unlock(&s->lock);
-    if (many)
+    u->seen.req = req;
+    atomic_store(&u->seen.heard_ms, UINT64_MAX);
+    if (!upload_begin(s, &u->seen, gw->limits.connections))
         GW_REFUSE(req, 429, BDR_THROTTLED, "This session has %u uploads running already.", gw->limits.connections);
     u->gw = gw;
     u->s = s;
     u->req = req;
     u->until_ms = bdr_clock_mono_ms() + GW_UPLOAD_MS;
     err = upload_go(u);
-    pthread_mutex_lock(&s->lock);
-    s->uploads--;
-    pthread_mutex_unlock(&s->lock);
+    upload_end(s, &u->seen);
     return err;
 }
 
@@ -345,12 +431,12 @@ struct bdr_err *gw_block_run(struct bdr_req *req, const void *in, void *out)
     BDR_TRY(gw_possess_look(s->repo->owners, s->host, &owned, 1));
     if (!owned.raw_len)
         GW_REFUSE(req, 422, BDR_INVAL, "This host does not possess that block.");
-    if (!gw_room_take(&gw->room, s->repo->block_bytes, &s->cancel))
+    if (!gw_room_take(&gw->room, s->machine, s->repo->block_bytes, &s->cancel))
         GW_REFUSE(req, 503, BDR_THROTTLED, "There is no room for more blocks at the moment.");
     buf = malloc(s->repo->block_bytes);
     err = buf ? block_read(s, &owned.id, buf, &len) : bdr_err_new(BDR_NOMEM, 0, BDR_AT, "reading a block");
     if (!err)
         err = bdr_req_send(req, 200, "application/octet-stream", buf, len);
-    gw_room_give(&gw->room, s->repo->block_bytes);
+    gw_room_give(&gw->room, s->machine, s->repo->block_bytes);
     return gw_answer_err(req, err);
 }

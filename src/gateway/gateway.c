@@ -214,11 +214,15 @@ void gw_stop(struct gw *gw)
 
 void gw_stats(struct gw *gw, struct gw_stats *out)
 {
+    struct bdr_http_stats http;
+
     *out = (struct gw_stats){.frames = atomic_load(&gw->frames),
                              .frame_bytes = atomic_load(&gw->frame_bytes),
                              .blocks_new = atomic_load(&gw->blocks_new),
                              .points = atomic_load(&gw->points),
                              .refused = atomic_load(&gw->refused)};
+    bdr_http_stats(gw->server, &http);
+    out->requests = http.requests_running;
     pthread_mutex_lock(&gw->lock);
     out->sessions = gw->n_sessions;
     pthread_mutex_unlock(&gw->lock);

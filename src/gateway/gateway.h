@@ -48,7 +48,7 @@ void gw_sessions_over(struct gw *gw, uint64_t host, uint64_t fence);
 void gw_stop(struct gw *gw);
 
 struct gw_stats {
-    uint64_t sessions, buffer_bytes; /* now */
+    uint64_t sessions, buffer_bytes, requests; /* now */
     uint64_t frames, frame_bytes, blocks_new, points, refused;
 };
 void gw_stats(struct gw *gw, struct gw_stats *out);

@@ -77,10 +77,18 @@ struct gw_session {
     pthread_mutex_t lock;  /* guards all below */
     pthread_cond_t changed;
     unsigned refs, uploads;
+    struct gw_upload *running; /* those uploads, the newest first; each lives in its handler */
     uint32_t maps_made;
     struct gw_map *maps[GW_MAPS_OPEN]; /* owned */
     struct gw_disk *disks;             /* owned */
     size_t n_disks;
+};
+/* A request of blocks that runs, as its session sees it. */
+struct gw_upload {
+    struct gw_upload *next; /* under the session's lock */
+    struct bdr_req *req;
+    atomic_uint_fast64_t heard_ms; /* monotonic: a byte came, or we had no time for one */
+    bool pushed;                   /* under the session's lock: a newer one has its place */
 };
 /* Begins one for a host, after the one before has ended. */
 bdr_ret gw_session_begin(struct gw *gw, struct bdr_req *req, uint64_t host, uint64_t fence, struct gw_session **out);
@@ -94,14 +102,20 @@ void gw_sessions_end(struct gw *gw, const char *machine);
 BDR_AUTO_DEFINE(gw_session, struct gw_session *, gw_session_unref)
 
 /* ---- room for blocks in memory ---- */
+struct gw_share { /* of a machine that has any */
+    struct gw_share *next;
+    uint64_t used;
+    char machine[BDR_MACHINE_ID_CHARS];
+};
 struct gw_room {
-    pthread_mutex_t lock; /* guards used */
+    pthread_mutex_t lock; /* guards used, shares */
     pthread_cond_t changed;
     uint64_t used, max;
+    struct gw_share *shares; /* owned */
 };
-/* False: there was none in time. */
-bool gw_room_take(struct gw_room *r, uint64_t bytes, const struct bdr_cancel *cancel);
-void gw_room_give(struct gw_room *r, uint64_t bytes);
+/* False: there was none in time. A machine has three quarters at most, unless one request alone takes more. */
+bool gw_room_take(struct gw_room *r, const char *machine, uint64_t bytes, const struct bdr_cancel *cancel);
+void gw_room_give(struct gw_room *r, const char *machine, uint64_t bytes);
 
 struct gw {
     struct gw_config config;

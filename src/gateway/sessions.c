@@ -70,6 +70,11 @@ void gw_session_end(struct gw_session *s)
     pthread_mutex_unlock(&gw->lock);
     atomic_store(&s->ended, true);
     bdr_cancel_set(&s->cancel);
+    pthread_mutex_lock(&s->lock);
+    for (struct gw_upload *u = s->running; u; u = u->next)
+        if (atomic_load(&u->heard_ms) != UINT64_MAX) /* it waits for a client that may be gone; others see the end */
+            bdr_req_cut(u->req);
+    pthread_mutex_unlock(&s->lock);
     if (mine)
         gw_session_unref(s); /* the list's */
 }

@@ -194,6 +194,7 @@ static void page_http(struct bdr_console *c, struct page *p)
     number(p, METRIC_HTTP_SLOW, (double)(s.cut_slow + plain.cut_slow));
     number(p, METRIC_HTTP_SILENT, (double)(s.cut_silent + plain.cut_silent));
     number(p, METRIC_HTTP_CROWDED, (double)(s.cut_crowded + plain.cut_crowded));
+    number(p, METRIC_HTTP_GREEDY, (double)(s.cut_greedy + plain.cut_greedy));
     number(p, METRIC_HTTP_REFUSED, (double)s.refused_peers);
     sample(p, METRIC_LISTENERS, "people", NULL, (double)hub.people);
     sample(p, METRIC_LISTENERS, "machines", NULL, (double)hub.machines);

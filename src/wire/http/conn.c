@@ -5,6 +5,7 @@
  * libmicrohttpd's own timeout begins anew with each byte, so one byte a minute would hold a connection for ever.
  * Ours are deadlines; one thread looks at them and shuts a late connection's socket down, which its loop then sees.
  */
+#include "bdr/bytes.h"
 #include "bdr/clock.h"
 #include "bdr/log.h"
 #include "bdr/osserver.h"
@@ -182,6 +183,59 @@ static void watch_all(struct bdr_http_server *s, uint64_t now)
     watch_tell(s, slow, silent, now);
 }
 
+/* Bytes a second that it made so far. */
+static uint64_t greedy_rate(struct bdr_req *req, uint64_t now_ns)
+{
+    uint64_t bytes, ms = (now_ns - req->begun_ns) / 1000000 + 1;
+
+    pthread_mutex_lock(&req->lock);
+    bytes = req->body_seen + req->answered_bytes;
+    pthread_mutex_unlock(&req->lock);
+    return bytes * 1000 / ms;
+}
+
+static bool greedy_among(const struct bdr_req *req, struct bdr_req *const *some, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (some[i] == req)
+            return true;
+    return false;
+}
+
+/* A thread for whoever waits in vain: the slowest transfer that waits for its client now has to go. */
+static void watch_greedy(struct bdr_http_server *s, uint64_t now)
+{
+    struct bdr_req *some[GREEDY_LOOK];
+    size_t n = http_work_greedy(s->stream_work, now, some, GREEDY_LOOK);
+    uint64_t least = UINT64_MAX, now_ns = bdr_clock_mono_ns();
+    char who[BDR_MACHINE_ID_CHARS + sizeof(some[0]->remote)] = "";
+    struct http_conn *slowest = NULL;
+
+    if (!n)
+        return;
+    pthread_mutex_lock(&s->lock);
+    for (struct http_conn *c = s->conns; c; c = c->next) {
+        /* without a deadline it waits for us: for bandwidth, for a disk */
+        if (c->req && atomic_load(&c->deadline_ms) && greedy_among(c->req, some, n)) {
+            uint64_t rate = greedy_rate(c->req, now_ns);
+
+            slowest = rate < least ? c : slowest;
+            least = BDR_MIN(least, rate);
+        }
+    }
+    if (slowest) {
+        snprintf(who, sizeof(who), "%s", slowest->has_peer ? slowest->peer.machine : slowest->remote);
+        http_conn_cut(slowest);
+    }
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < n; i++)
+        http_req_unref(some[i]);
+    if (slowest) {
+        atomic_fetch_add(&s->cut_greedy, 1);
+        BDR_LOG(WARN, "http.cut.greedy", F_STR("client", who), F_U64("bytes-per-second", least));
+    }
+}
+
 struct bdr_err *http_watch(void *ctx, unsigned index)
 {
     struct bdr_http_server *s = ctx;
@@ -195,5 +249,6 @@ struct bdr_err *http_watch(void *ctx, unsigned index)
             return NULL;
         }
         watch_all(s, bdr_clock_mono_ms());
+        watch_greedy(s, bdr_clock_mono_ms());
     }
 }

@@ -24,6 +24,7 @@
 #define DRAIN_MAX       (64u * 1024 * 1024) /* of a body whose handler answered early: its answer should arrive */
 #define WATCH_TICK_MS   250u
 #define CROWD_TELL_MS   10000u /* a flood is said once in a while */
+#define GREEDY_LOOK     256u   /* of somebody's transfers */
 #define CROWD_BUCKETS   16384u /* addresses are counted in; two in one share a count */
 
 /* Certificate and CAs of one listener at one time; kept until the last connection made with it closes. */
@@ -104,6 +105,8 @@ struct bdr_req {
     size_t listener;
     struct MHD_Connection *mhd;
     struct bdr_req *next_job;
+    uint32_t client;    /* set when it is given to the workers; of its machine or address */
+    uint64_t queued_ms; /* the same; monotonic */
     struct bdr_arena *arena; /* owned */
     struct bdr_cancel cancel;
     struct bdr_http_plan plan;
@@ -159,7 +162,7 @@ struct bdr_http_server {
     uint64_t crowd_told, crowd_told_ms; /* the watch's */
     unsigned crowd[CROWD_BUCKETS];      /* guarded by lock: connections by address */
     atomic_uint_fast64_t running, events, conns_total, requests_total, bodies, bodies_strange, cut_slow, cut_silent,
-        cut_crowded, refused_peers;
+        cut_crowded, cut_greedy, refused_peers;
     struct http_listener listeners[];
 };
 
@@ -219,8 +222,11 @@ size_t http_ring_take(struct http_ring *r, void *buf, size_t cap);
 void http_ring_free(struct http_ring *r);
 
 /* work.c */
-bdr_ret http_work_start(const char *name, unsigned threads, unsigned max_waiting, void (*run)(struct bdr_req *req),
-                        struct http_work **out);
+/* `shared`: no client may have all threads, for handlers that wait for their clients. */
+bdr_ret http_work_start(const char *name, unsigned threads, unsigned max_waiting, bool shared,
+                        void (*run)(struct bdr_req *req), struct http_work **out);
 /* False when too many wait. Takes a reference of its own. */
 bool http_work_push(struct http_work *w, struct bdr_req *req);
+/* Others wait in vain: requests that have had their turn of the client that runs most, at most `cap`. The caller unrefs. */
+size_t http_work_greedy(struct http_work *w, uint64_t now_ms, struct bdr_req **out, size_t cap);
 void http_work_stop(struct http_work *w);

@@ -220,6 +220,21 @@ void bdr_req_break(struct bdr_req *req)
     http_req_abort(req);
 }
 
+void bdr_req_cut(struct bdr_req *req)
+{
+    struct bdr_http_server *s = req->server;
+    bool there;
+
+    http_req_abort(req);
+    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&req->lock);
+    there = !req->gone;
+    pthread_mutex_unlock(&req->lock);
+    if (there) /* a connection leaves under server.lock, after its request */
+        http_conn_cut(req->conn);
+    pthread_mutex_unlock(&s->lock);
+}
+
 const char *bdr_req_method(const struct bdr_req *req)
 {
     return req->method;

@@ -189,8 +189,9 @@ static struct bdr_err *server_open(struct bdr_http_server *s)
     BDR_TRY(limits_fit(&s->limits));
     for (size_t i = 0; i < s->n_listeners; i++)
         BDR_TRY(listener_prepare(&s->listeners[i]));
-    BDR_TRY(http_work_start("bdr-http", lim->workers, UINT32_MAX, http_req_work, &s->work));
-    BDR_TRY(http_work_start("bdr-stream", lim->stream_workers, lim->stream_queue, http_req_work, &s->stream_work));
+    BDR_TRY(http_work_start("bdr-http", lim->workers, UINT32_MAX, false, http_req_work, &s->work));
+    BDR_TRY(
+        http_work_start("bdr-stream", lim->stream_workers, lim->stream_queue, true, http_req_work, &s->stream_work));
     BDR_TRY(bdr_pool_start("bdr-watch", 1, http_watch, s, NULL, &s->watch_pool));
     for (size_t i = 0; i < s->n_listeners; i++)
         BDR_TRY(listener_open(&s->listeners[i]));
@@ -293,6 +294,7 @@ void bdr_http_stats(struct bdr_http_server *s, struct bdr_http_stats *out)
         .cut_slow = atomic_load(&s->cut_slow),
         .cut_silent = atomic_load(&s->cut_silent),
         .cut_crowded = atomic_load(&s->cut_crowded),
+        .cut_greedy = atomic_load(&s->cut_greedy),
         .refused_peers = atomic_load(&s->refused_peers),
     };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a host with a right certificate and wrong intentions can send, and what it gets for it. */
-#include "bed.h"
+#include "hand.h"
 #include "bdr/blockwire.h"
 #include "bdr/bytes.h"
 #include "bdr/encode.h"
@@ -11,135 +11,6 @@
 #include <zstd.h>
 
 #define BLOCK 65536u
-
-/* A session by hand. */
-struct hand {
-    struct bed *b;
-    struct bdr_http_client *c;
-    uint64_t host, fence;
-    char session[33];
-    struct bdr_http_reply reply;
-};
-
-/* Calls and returns the status; the reply is kept. */
-static unsigned hand_call(struct hand *h, const char *method, const char *path, const char *type, const void *body,
-                          size_t len)
-{
-    char fence[32], full[256];
-    const struct bdr_pair header = {"Bdr-Fence", fence};
-    struct bdr_err *err;
-    unsigned status;
-
-    snprintf(fence, sizeof(fence), "%" PRIu64, h->fence);
-    if (*path == '/')
-        snprintf(full, sizeof(full), "%s", path);
-    else
-        snprintf(full, sizeof(full), "/v1/hosts/%" PRIu64 "/sessions/%s%s%s", h->host, h->session, *path ? "/" : "", path);
-    bdr_http_reply_free(&h->reply);
-    err = bdr_http_call(h->c,
-                        &(struct bdr_http_call){.method = method, .path = full, .type = type, .body = body, .body_len = len,
-                                                .headers = &header, .n_headers = 1},
-                        &h->reply);
-    status = h->reply.status ? h->reply.status : err ? (unsigned)err->sys : 0;
-    bdr_err_drop(err, "the status tells");
-    return status;
-}
-
-static unsigned hand_binary(struct hand *h, const char *path, const void *body, size_t len)
-{
-    return hand_call(h, "POST", path, "application/octet-stream", body, len);
-}
-static unsigned hand_json(struct hand *h, const char *path, const char *text)
-{
-    return hand_call(h, "POST", path, "application/json", text, strlen(text));
-}
-static json_t *hand_reply(struct hand *h)
-{
-    json_t *o = NULL;
-
-    engine_ok(bdr_json_read((const char *)h->reply.body.data, h->reply.body.len, &o));
-    return o;
-}
-static bool hand_says(struct hand *h, const char *part)
-{
-    return h->reply.body.len && memmem(h->reply.body.data, h->reply.body.len, part, strlen(part));
-}
-
-static unsigned hand_begin(struct hand *h, uint64_t fence)
-{
-    char path[64], body[64];
-    unsigned status;
-
-    h->fence = fence;
-    snprintf(path, sizeof(path), "/v1/hosts/%" PRIu64 "/sessions", h->host);
-    snprintf(body, sizeof(body), "{\"fence\":%" PRIu64 "}", fence);
-    status = hand_json(h, path, body);
-    if (status == 201) {
-        json_t *o = hand_reply(h);
-
-        snprintf(h->session, sizeof(h->session), "%s", json_string_value(json_object_get(o, "session")));
-        json_decref(o);
-    }
-    return status;
-}
-
-static struct hand hand_new(struct bed *b, const char *machine, uint64_t host)
-{
-    struct hand h = {.b = b, .host = host, .c = bed_client(b, machine)};
-
-    snprintf(h.session, sizeof(h.session), "%032d", 0);
-    return h;
-}
-static void hand_free(struct hand *h)
-{
-    bdr_http_client_free(h->c);
-    bdr_http_reply_free(&h->reply);
-}
-
-static void fill(uint8_t *block, size_t len, unsigned seed)
-{
-    uint64_t s = seed * 0x9e3779b97f4a7c15u + 1;
-
-    for (size_t i = 0; i < len; i++) {
-        s ^= s << 13;
-        s ^= s >> 7;
-        s ^= s << 17;
-        block[i] = (uint8_t)s;
-    }
-}
-
-static struct bdr_id id_of(const void *data, size_t len)
-{
-    BDR_AUTO(encoder) struct bdr_encoder *e = NULL;
-    struct bdr_id id;
-
-    engine_ok(bdr_encoder_new("none", NULL, &e));
-    engine_ok(bdr_encoder_id(e, data, len, &id));
-    return id;
-}
-
-/* Appends a frame; its checksum is right whatever it says. */
-static void frame_put(struct bdr_buf *out, const struct bdr_frame *f, const void *payload, size_t len)
-{
-    size_t start = out->len;
-    uint8_t head[BDR_FRAME_HEAD_BYTES];
-
-    bdr_frame_head(f, head);
-    bdr_buf_put(out, head, sizeof(head));
-    bdr_buf_put(out, payload, len);
-    bdr_buf_u32(out, bdr_crc32c(0, out->data + start, out->len - start));
-    engine_ok(bdr_buf_check(out));
-}
-
-static struct bdr_id frame_plain(struct bdr_buf *out, const void *data, uint32_t len)
-{
-    struct bdr_frame f = {.raw_len = len, .payload_len = len};
-    struct bdr_id id = id_of(data, len);
-
-    memcpy(f.id, id.b, sizeof(f.id));
-    frame_put(out, &f, data, len);
-    return id;
-}
 
 static unsigned map_begin(struct hand *h, const char *disk, uint64_t size, const char *base, const char *mode)
 {
@@ -198,9 +69,9 @@ static void test_possession__foreign_id__not_there_not_read_not_referred_to(void
     struct bdr_id id;
     char path[96], hex[65];
 
-    fill(block, sizeof(block), 1);
+    hand_fill(block, sizeof(block), 1);
     assert_int_equal(hand_begin(&a, 1), 201);
-    id = frame_plain(&frames, block, BLOCK);
+    id = hand_frame(&frames, block, BLOCK);
     assert_int_equal(hand_binary(&a, "blocks", frames.data, frames.len), 200);
     assert_int_equal(hand_binary(&a, "ask", &id, sizeof(id)), 200);
     assert_int_equal(a.reply.body.data[0], 1);
@@ -266,57 +137,57 @@ static void bad_id(struct bdr_buf *out, const uint8_t *block)
     struct bdr_frame f = {.raw_len = BLOCK, .payload_len = BLOCK};
 
     memset(f.id, 7, sizeof(f.id));
-    frame_put(out, &f, block, BLOCK);
+    hand_frame_put(out, &f, block, BLOCK);
 }
 static void bad_crc(struct bdr_buf *out, const uint8_t *block)
 {
-    frame_plain(out, block, BLOCK);
+    hand_frame(out, block, BLOCK);
     out->data[100] ^= 1;
 }
 static void bad_magic(struct bdr_buf *out, const uint8_t *block)
 {
-    frame_plain(out, block, BLOCK);
+    hand_frame(out, block, BLOCK);
     out->data[0] = 'X';
 }
 static void bad_cut(struct bdr_buf *out, const uint8_t *block)
 {
-    frame_plain(out, block, BLOCK);
+    hand_frame(out, block, BLOCK);
     out->len -= 1000;
 }
 static void bad_cut_head(struct bdr_buf *out, const uint8_t *block)
 {
-    frame_plain(out, block, BLOCK);
+    hand_frame(out, block, BLOCK);
     out->len = 20;
 }
 static void bad_large(struct bdr_buf *out, const uint8_t *block)
 {
     struct bdr_frame f = {.raw_len = BLOCK + 1, .payload_len = 10, .codec = 2};
 
-    frame_put(out, &f, block, 10);
+    hand_frame_put(out, &f, block, 10);
 }
 static void bad_huge_payload(struct bdr_buf *out, const uint8_t *block)
 {
     struct bdr_frame f = {.raw_len = 10, .payload_len = 0xfffffff0u};
 
-    frame_put(out, &f, block, 100);
+    hand_frame_put(out, &f, block, 100);
 }
 static void bad_empty(struct bdr_buf *out, const uint8_t *block)
 {
     struct bdr_frame f = {.raw_len = 0, .payload_len = 0};
 
-    frame_put(out, &f, block, 0);
+    hand_frame_put(out, &f, block, 0);
 }
 static void bad_codec(struct bdr_buf *out, const uint8_t *block)
 {
     struct bdr_frame f = {.raw_len = BLOCK, .payload_len = 100, .codec = 9};
 
-    frame_put(out, &f, block, 100);
+    hand_frame_put(out, &f, block, 100);
 }
 static void bad_plain_short(struct bdr_buf *out, const uint8_t *block)
 {
     struct bdr_frame f = {.raw_len = BLOCK, .payload_len = 100};
 
-    frame_put(out, &f, block, 100);
+    hand_frame_put(out, &f, block, 100);
 }
 /* 16 MiB of zeros in some hundred bytes that say they are one block. */
 static void bad_bomb(struct bdr_buf *out, const uint8_t *block)
@@ -329,7 +200,7 @@ static void bad_bomb(struct bdr_buf *out, const uint8_t *block)
     assert_true(zeros && packed);
     f.payload_len = (uint32_t)ZSTD_compress(packed, ZSTD_compressBound(n), zeros, n, 3);
     assert_true(f.payload_len < BLOCK);
-    frame_put(out, &f, packed, f.payload_len);
+    hand_frame_put(out, &f, packed, f.payload_len);
     free(zeros);
     free(packed);
 }
@@ -337,7 +208,7 @@ static void bad_lz4(struct bdr_buf *out, const uint8_t *block)
 {
     struct bdr_frame f = {.raw_len = BLOCK, .payload_len = 5000, .codec = 1};
 
-    frame_put(out, &f, block, 5000);
+    hand_frame_put(out, &f, block, 5000);
 }
 static const struct bad_frame bad_frames[] = {
     {"a wrong id", "not that of its bytes", bad_id},
@@ -368,9 +239,9 @@ static void test_blocks__bad_frames__422_and_those_before_kept(void **state)
         BDR_AUTO(buf) struct bdr_buf bad = {0};
         struct bdr_id id;
 
-        fill(good, sizeof(good), 100 + (unsigned)i);
-        fill(block, sizeof(block), 1000 + (unsigned)i);
-        id = frame_plain(&body, good, BLOCK);
+        hand_fill(good, sizeof(good), 100 + (unsigned)i);
+        hand_fill(block, sizeof(block), 1000 + (unsigned)i);
+        id = hand_frame(&body, good, BLOCK);
         bad_frames[i].make(&bad, block);
         bdr_buf_put(&body, bad.data, bad.len);
         if (hand_binary(&h, "blocks", body.data, body.len) != 422 || !hand_says(&h, bad_frames[i].says))
@@ -427,11 +298,11 @@ static void test_runs__that_make_no_sense__422_and_nothing_done(void **state)
         {"empty", {5, 0}, {0, 0}},
     };
 
-    fill(block, sizeof(block), 1);
-    fill(tail, sizeof(tail), 2);
+    hand_fill(block, sizeof(block), 1);
+    hand_fill(tail, sizeof(tail), 2);
     assert_int_equal(hand_begin(&h, 1), 201);
-    id = frame_plain(&frames, block, BLOCK);
-    short_id = frame_plain(&frames, tail, sizeof(tail));
+    id = hand_frame(&frames, block, BLOCK);
+    short_id = hand_frame(&frames, tail, sizeof(tail));
     assert_int_equal(hand_binary(&h, "blocks", frames.data, frames.len), 200);
     assert_int_equal(map_begin(&h, "d", 99 * BLOCK + 1000, "null", "full"), 201);
     twice[0] = twice[1] = id;
@@ -526,9 +397,9 @@ static void publish_ready(struct hand *h, uint64_t fence)
     uint8_t block[BLOCK];
     struct bdr_id id;
 
-    fill(block, sizeof(block), 1);
+    hand_fill(block, sizeof(block), 1);
     assert_int_equal(hand_begin(h, fence), 201);
-    id = frame_plain(&frames, block, BLOCK);
+    id = hand_frame(&frames, block, BLOCK);
     assert_int_equal(hand_binary(h, "blocks", frames.data, frames.len), 200);
     assert_int_equal(map_begin(h, "d", 4 * BLOCK, "null", "full"), 201);
     bdr_runs_put(&runs, 1, 1, id.b);

@@ -44,7 +44,7 @@ struct bdr_http_limits {
     unsigned idle_ms;      /* [75000] a kept-alive connection may wait for its next request */
     unsigned loops;        /* [2] event loops of a listener */
     unsigned workers;      /* [8] threads for handlers */
-    unsigned stream_workers; /* [32] threads for handlers that read or write streams */
+    unsigned stream_workers; /* [32] threads for handlers that read or write streams; a client has 3/4 at most */
     unsigned stream_queue;   /* [64] of those may wait for a thread; more get 503 */
 };
 
@@ -98,5 +98,6 @@ struct bdr_http_stats {
     uint64_t cut_slow;    /* in the middle of a request */
     uint64_t cut_silent;  /* before the first one, handshakes too */
     uint64_t cut_crowded; /* to make room */
+    uint64_t cut_greedy;  /* slow transfers of whoever had most of the stream_workers, when others waited */
 };
 void bdr_http_stats(struct bdr_http_server *s, struct bdr_http_stats *out);

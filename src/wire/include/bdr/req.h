@@ -72,6 +72,8 @@ bdr_ret bdr_req_write(struct bdr_req *req, const void *data, size_t len);
 bool bdr_req_answered(struct bdr_req *req);
 /* Breaks the connection, so that the client sees that what it got is not whole. */
 void bdr_req_break(struct bdr_req *req);
+/* The same of a request whose client may be gone: at once, whatever it waits for. Any thread, while its handler runs. */
+void bdr_req_cut(struct bdr_req *req);
 
 /*
  * Something of the request itself is wrong, in words for the client that say what to do. Returned by the handler, it
