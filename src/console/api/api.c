@@ -83,9 +83,13 @@ static struct bdr_err *who_machine(struct bdr_console *c, struct bdr_req *req, s
     return NULL;
 }
 
-/* A page of another site can make a browser send the cookie, but not this header. */
+/* A page of another site can make a browser send the cookie, but not this header; and new browsers say whose page it is. */
 static bool from_our_page(struct bdr_req *req)
 {
+    const char *site = bdr_req_header(req, "Sec-Fetch-Site");
+
+    if (site && !strcmp(site, "cross-site") && strcmp(bdr_req_method(req), "GET") != 0)
+        return false;
     return !strcmp(bdr_req_method(req), "GET") || !strcmp(bdr_req_method(req), "HEAD") ||
            bdr_req_header(req, "X-Requested-With") != NULL;
 }
@@ -94,7 +98,8 @@ static struct bdr_err *who_person(struct bdr_console *c, struct bdr_req *req, st
 {
     const char *auth = bdr_req_header(req, "Authorization"), *cookie = cookie_of(req);
     const char *agent = bdr_req_header(req, "User-Agent");
-    const struct bdr_login_from from = {bdr_req_remote(req), agent ? agent : "", api_now()};
+    const struct bdr_login_from from = {
+        .addr = bdr_req_remote(req), .agent = agent ? agent : "", .now_ms = api_now()};
 
     if (auth && !strncasecmp(auth, "Bearer ", 7)) {
         auth += 7 + strspn(auth + 7, " ");

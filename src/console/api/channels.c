@@ -3,6 +3,7 @@
 #include "api/api.h"
 #include "bdr/bytes.h"
 #include "bdr/clock.h"
+#include "watch/address.h"
 #include "watch/notify.h"
 #include <stdio.h>
 #include <string.h>
@@ -189,6 +190,29 @@ static bool host_is_here(const char *host)
     return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "::1");
 }
 
+/* Names are looked at when they are used: what they stand for changes. */
+static bool address_refused(struct bdr_req *req, const struct channel *c)
+{
+    const char *pointer = c->url ? "/url" : "/host", *why;
+    char host[256] = "";
+
+    if (c->url) {
+        struct bdr_err *err = bdr_webhook_host(c->url, host);
+
+        if (err)
+            bdr_req_fault(req, pointer, BDR_INVAL, "%s", err->msg);
+        if (err) {
+            bdr_err_drop(err, "told");
+            return true;
+        }
+    } else if (c->host)
+        snprintf(host, sizeof(host), "%s", c->host);
+    why = bdr_host_refused(host);
+    if (why)
+        bdr_req_fault(req, pointer, BDR_INVAL, "is an address %s; the console does not send anything there", why);
+    return why != NULL;
+}
+
 /* `c`: as it will be, the secrets only when they are new. */
 static struct bdr_err *channel_check(struct bdr_req *req, struct channel *c)
 {
@@ -218,6 +242,8 @@ static struct bdr_err *channel_check(struct bdr_req *req, struct channel *c)
         bdr_req_fault(req, "/username", BDR_INVAL, "is needed with a password");
         bad = true;
     }
+    if (address_refused(req, c))
+        bad = true;
     if (bad)
         BDR_REFUSE(req, BDR_INVAL, "The channel's settings do not fit together.");
     if (!c->has_port || !c->port)

@@ -94,7 +94,7 @@ static struct bdr_err *answer_wrong(struct bdr_req *req, const struct bdr_login_
 static struct bdr_err *log_in(struct bdr_req *req, const struct token_in *in, struct bdr_login_result *r)
 {
     struct bdr_console *c = api_console(req);
-    const struct bdr_login_from from = {bdr_req_remote(req), "bdr", api_now()};
+    const struct bdr_login_from from = {.addr = bdr_req_remote(req), .agent = "bdr", .now_ms = api_now()};
     BDR_AUTO(secret) struct bdr_secret password = {0};
     char cookie[BDR_TOKEN_CHARS];
 

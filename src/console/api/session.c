@@ -60,11 +60,35 @@ static struct bdr_err *cookie_set(struct bdr_req *req, const char *value)
     return bdr_req_set_header(req, "Set-Cookie", header);
 }
 
+/* `name` with its "=" */
+static const char *cookie_value(struct bdr_req *req, const char *name)
+{
+    const char *cookie = bdr_req_header(req, "Cookie"), *at = cookie ? strstr(cookie, name) : NULL;
+    size_t len = strlen(name);
+
+    return at ? bdr_arena_text(bdr_req_arena(req), at + len, strcspn(at + len, ";")) : NULL;
+}
+
+/* Told to the login alone, and of use there alone. */
+static struct bdr_err *device_set(struct bdr_req *req, const char *value)
+{
+    const char *header =
+        bdr_arena_printf(bdr_req_arena(req), "bdr_device=%s; Path=/v1/session; Secure; HttpOnly; SameSite=Strict; Max-Age=%d",
+                         value, BDR_DEVICE_DAYS * 86400);
+
+    BDR_NOMEM_IF_NULL(header);
+    return bdr_req_set_header(req, "Set-Cookie", header);
+}
+
 static struct bdr_login_from from_of(struct bdr_req *req)
 {
     const char *agent = bdr_req_header(req, "User-Agent");
 
-    return (struct bdr_login_from){bdr_req_remote(req), agent ? agent : "", api_now()};
+    return (struct bdr_login_from){.addr = bdr_req_remote(req),
+                                   .agent = agent ? agent : "",
+                                   .now_ms = api_now(),
+                                   .ring = api_console(req)->ring,
+                                   .device = cookie_value(req, "bdr_device=")};
 }
 
 static struct bdr_err *login_answer(struct bdr_req *req, const struct bdr_login_result *r, struct session_out *out)
@@ -88,6 +112,8 @@ static struct bdr_err *login_answer(struct bdr_req *req, const struct bdr_login_
         out->codes_left = r->codes_left >= 0 ? (uint32_t)r->codes_left : 0;
         break;
     }
+    if (*r->device)
+        BDR_TRY(device_set(req, r->device));
     return cookie_set(req, r->cookie);
 }
 
@@ -103,18 +129,11 @@ static struct bdr_err *login(struct bdr_req *req, const void *body, void *out)
     return login_answer(req, &r, out);
 }
 
-static const char *cookie_value(struct bdr_req *req)
-{
-    const char *cookie = bdr_req_header(req, "Cookie"), *at = cookie ? strstr(cookie, "bdr_session=") : NULL;
-
-    return at ? bdr_arena_text(bdr_req_arena(req), at + 12, strcspn(at + 12, ";")) : NULL;
-}
-
 static struct bdr_err *login_code(struct bdr_req *req, const void *body, void *out)
 {
     const struct code_in *in = body;
     const struct bdr_login_from from = from_of(req);
-    const char *cookie = cookie_value(req);
+    const char *cookie = cookie_value(req, "bdr_session=");
     struct bdr_login_result r;
 
     if (!cookie)
@@ -125,7 +144,7 @@ static struct bdr_err *login_code(struct bdr_req *req, const void *body, void *o
 
 static struct bdr_err *logout(struct bdr_req *req, const void *in, void *out)
 {
-    const char *cookie = cookie_value(req);
+    const char *cookie = cookie_value(req, "bdr_session=");
 
     (void)in, (void)out;
     if (cookie)

@@ -16,7 +16,8 @@ struct login {
     struct bdr_row_account *account; /* owned */
     const char *cookie, *code;
     const struct bdr_keyring *ring;
-    const char *new_hash; /* the same password under newer parameters */
+    const char *new_hash;       /* the same password under newer parameters */
+    char device[BDR_DEVICE_ID]; /* its owner has logged in there before; "": nobody knows */
 };
 
 static void login_free(struct login *l)
@@ -25,12 +26,32 @@ static void login_free(struct login *l)
 }
 #define AUTO_LOGIN __attribute__((cleanup(login_free)))
 
-/* Counts the try against the address and the name; out->what is WAIT when it was one too many. */
+static void login_device(struct login *l)
+{
+    const struct bdr_login_from *from = l->from;
+
+    if (!l->account || !from->ring || !from->device ||
+        !bdr_device_ok(from->ring, l->account->id, l->account->password, from->device, from->now_ms, l->device))
+        *l->device = 0;
+}
+
+static bool login_locked(const struct login *l)
+{
+    return l->account->locked_until_ms > l->from->now_ms && !*l->device;
+}
+
+/* Counts the try against the address and the name, or the device; out->what is WAIT when it was one too many. */
 static struct bdr_err *login_rate(struct bdr_tx *tx, struct login *l, const char *name)
 {
     int64_t by_addr = 0, by_name = 0;
     char key[256];
 
+    if (*l->device) {
+        snprintf(key, sizeof(key), "login device %s", l->device);
+        BDR_TRY(bdr_rate_take(tx, key, &bdr_device_rule, l->from->now_ms, &l->out->wait_ms));
+        l->out->what = l->out->wait_ms ? BDR_LOGIN_WAIT : l->out->what;
+        return NULL;
+    }
     snprintf(key, sizeof(key), "login addr %.200s", l->from->addr);
     BDR_TRY(bdr_rate_take(tx, key, &login_addr_rule, l->from->now_ms, &by_addr));
     snprintf(key, sizeof(key), "login name %.200s", name);
@@ -47,8 +68,9 @@ static struct bdr_err *login_begin(struct bdr_tx *tx, void *ctx)
 
     *l->out = (struct bdr_login_result){.codes_left = -1};
     free(BDR_STEAL(l->account));
-    BDR_TRY(login_rate(tx, l, l->name));
-    return bdr_q_account_by_name(tx, l->name, &l->account);
+    BDR_TRY(bdr_q_account_by_name(tx, l->name, &l->account));
+    login_device(l);
+    return login_rate(tx, l, l->name);
 }
 
 static struct bdr_err *session_make(struct bdr_tx *tx, struct login *l, const char *stage, int64_t ms)
@@ -73,6 +95,8 @@ static struct bdr_err *login_wrong(struct bdr_tx *tx, struct login *l)
     int64_t failures = 0, ms;
 
     l->out->what = BDR_LOGIN_WRONG;
+    if (*l->device) /* has a bucket of its own, and is no stranger whose tries lock others out */
+        return NULL;
     BDR_TRY(bdr_q_account_failed(tx, l->account->id, &failures));
     ms = bdr_lock_ms(failures);
     return ms ? bdr_q_account_lock(tx, l->account->id, l->from->now_ms + ms) : NULL;
@@ -81,6 +105,14 @@ static struct bdr_err *login_wrong(struct bdr_tx *tx, struct login *l)
 static struct bdr_err *login_failed(struct bdr_tx *tx, void *ctx)
 {
     return login_wrong(tx, ctx);
+}
+
+/* Writes as much as a wrong password does: a disk's sync, too, would tell which names there are. */
+static struct bdr_err *login_nobody(struct bdr_tx *tx, void *ctx)
+{
+    const struct login *l = ctx;
+
+    return bdr_q_rate_put(tx, "login nobody", 0, l->from->now_ms);
 }
 
 static struct bdr_err *login_passed(struct bdr_tx *tx, void *ctx)
@@ -99,6 +131,14 @@ static struct bdr_err *login_passed(struct bdr_tx *tx, void *ctx)
     return session_make(tx, l, "full", BDR_SESSION_MS);
 }
 
+/* Whoever is in takes along that this browser is known. */
+static struct bdr_err *login_remember(struct login *l, const char *password)
+{
+    if (l->out->what != BDR_LOGIN_IN || !l->from->ring)
+        return NULL;
+    return bdr_device_new(l->from->ring, l->account->id, password, l->from->now_ms, l->out->device);
+}
+
 struct bdr_err *bdr_login_password(struct bdr_db *db, const char *name, const struct bdr_secret *password,
                                    const struct bdr_login_from *from, struct bdr_login_result *out)
 {
@@ -109,18 +149,19 @@ struct bdr_err *bdr_login_password(struct bdr_db *db, const char *name, const st
     BDR_TRY(bdr_db_run(db, BDR_TX_LOCK, login_begin, &l));
     if (out->what == BDR_LOGIN_WAIT)
         return NULL;
-    shut = !l.account || l.account->disabled || l.account->locked_until_ms > from->now_ms;
+    shut = !l.account || l.account->disabled || login_locked(&l);
     /* outside of any transaction: this takes a tenth of a second, and no writer waits for it */
     BDR_TRY(bdr_password_check(l.account ? l.account->password : NULL, password, &ok, &old));
-    if (shut)
-        return NULL; /* WRONG, whatever was typed; a locked account's tries do not lock it longer */
+    if (shut) /* WRONG, whatever was typed; a locked account's tries do not lock it longer */
+        return bdr_db_run(db, BDR_TX_LOCK, login_nobody, &l);
     if (!ok)
         return bdr_db_run(db, BDR_TX_LOCK, login_failed, &l);
     if (old) {
         BDR_TRY(bdr_password_hash(password, hash));
         l.new_hash = hash;
     }
-    return bdr_db_run(db, BDR_TX_LOCK, login_passed, &l);
+    BDR_TRY(bdr_db_run(db, BDR_TX_LOCK, login_passed, &l));
+    return login_remember(&l, l.new_hash ? l.new_hash : l.account->password);
 }
 
 /* The session of the first step, if it is one and still good. */
@@ -135,7 +176,8 @@ static struct bdr_err *totp_session(struct bdr_tx *tx, struct login *l, uint8_t 
     if (!s || strcmp(s->stage, "totp") != 0 || s->expires_ms <= l->from->now_ms)
         return NULL;
     BDR_TRY(bdr_q_account_get(tx, s->account_id, &l->account));
-    *out_ok = l->account && !l->account->disabled && l->account->locked_until_ms <= l->from->now_ms;
+    login_device(l);
+    *out_ok = l->account && !l->account->disabled && !login_locked(l);
     return NULL;
 }
 
@@ -197,5 +239,6 @@ struct bdr_err *bdr_login_totp(struct bdr_db *db, const struct bdr_keyring *ring
 {
     AUTO_LOGIN struct login l = {.from = from, .out = out, .cookie = cookie, .code = code, .ring = ring};
 
-    return bdr_db_run(db, BDR_TX_LOCK, login_second, &l);
+    BDR_TRY(bdr_db_run(db, BDR_TX_LOCK, login_second, &l));
+    return login_remember(&l, l.account ? l.account->password : "");
 }

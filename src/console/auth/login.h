@@ -4,9 +4,10 @@
  *
  * A login has one or two steps; each step ends the session of the step before, so that a cookie never gains rights.
  * Nobody learns from an answer, or from its time, whether a name exists, or whether a locked account's password was
- * right. Threads: any.
+ * right. Strangers' tries lock an account against strangers only: device.h. Threads: any.
  */
 #pragma once
+#include "auth/device.h"
 #include "auth/limit.h"
 #include "auth/token.h"
 #include "secret.h"
@@ -37,11 +38,14 @@ struct bdr_login_result {
     bool must_change;
     int64_t codes_left; /* recovery codes, after one was used; else -1 */
     char cookie[BDR_TOKEN_CHARS];
+    char device[BDR_DEVICE_CHARS]; /* IN, with a ring: the browser keeps it; else "" */
 };
 
 struct bdr_login_from {
     const char *addr, *agent; /* for rate limits and the list of sessions */
     int64_t now_ms;
+    const struct bdr_keyring *ring; /* with a device: NULL, and every browser is a stranger */
+    const char *device;             /* the browser's cookie of device.h, or NULL */
 };
 bdr_ret bdr_login_password(struct bdr_db *db, const char *name, const struct bdr_secret *password,
                            const struct bdr_login_from *from, struct bdr_login_result *out);
@@ -61,7 +65,8 @@ struct bdr_who {
 /* role NONE when the cookie or token is unknown, expired, revoked, or its account disabled. */
 bdr_ret bdr_who_session(struct bdr_db *db, const char *cookie, const struct bdr_login_from *from, struct bdr_who *out);
 bdr_ret bdr_who_token(struct bdr_db *db, const char *token, const struct bdr_login_from *from, struct bdr_who *out);
-/* Who it is that came with it a while ago, as things stand now; not counted as use. `hash` as bdr_token_hash makes it. */
+/* Who it is that came with it a while ago, as things stand now; not counted as use. `hash` as bdr_token_hash makes it.
+ */
 bdr_ret bdr_who_still(struct bdr_tx *tx, bool token, const uint8_t hash[32], int64_t now_ms, struct bdr_who *out);
 /* Whether they may: the role is at least `role` and the scopes allow it. */
 bool bdr_who_may(const struct bdr_who *who, enum bdr_role role, const char *area, const char *verb);

@@ -23,3 +23,5 @@ bdr_ret bdr_password_hash(const struct bdr_secret *password, char out[BDR_PASSWO
  * Errors:  CORRUPT `hash` is none.
  */
 bdr_ret bdr_password_check(const char *hash, const struct bdr_secret *password, bool *out_ok, bool *out_old);
+/* How many hashes were made since the start, right or wrong: what logins cost. */
+uint64_t bdr_password_runs(void);

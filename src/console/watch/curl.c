@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/curl.h"
+#include "watch/address.h"
+#include <netdb.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CONNECT_MS 8000L
@@ -42,7 +45,23 @@ static size_t curl_line(char *data, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
-struct bdr_err *watch_curl_open(struct watch_curl *w, const struct bdr_channel *ch, const struct bdr_cancel *cancel)
+/* The name was looked up by now: nobody can make it another address between a look and this. */
+static curl_socket_t curl_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct watch_curl *w = ctx;
+    const char *why = bdr_address_refused(&to->addr, w->host);
+    char text[64] = "";
+
+    if (!why || purpose != CURLSOCKTYPE_IPCXN)
+        return why ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    if (getnameinfo(&to->addr, (socklen_t)to->addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST) != 0)
+        *text = 0;
+    snprintf(w->refused, sizeof(w->refused), "%s is %s", text, why);
+    return CURL_SOCKET_BAD;
+}
+
+struct bdr_err *watch_curl_open(struct watch_curl *w, const struct bdr_channel *ch, const char *host,
+                                const struct bdr_cancel *cancel)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *ca = ch->params.ca;
@@ -52,6 +71,9 @@ struct bdr_err *watch_curl_open(struct watch_curl *w, const struct bdr_channel *
     pthread_once(&once, curl_start);
     *w = (struct watch_curl){.easy = curl_easy_init(), .cancel = cancel};
     BDR_NOMEM_IF_NULL(w->easy);
+    snprintf(w->host, sizeof(w->host), "%s", host);
+    curl_easy_setopt(w->easy, CURLOPT_OPENSOCKETFUNCTION, curl_socket);
+    curl_easy_setopt(w->easy, CURLOPT_OPENSOCKETDATA, w);
     curl_easy_setopt(w->easy, CURLOPT_ERRORBUFFER, w->text);
     curl_easy_setopt(w->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(w->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
@@ -92,6 +114,8 @@ struct bdr_err *watch_curl_run(struct watch_curl *w)
                          : rc == CURLE_LOGIN_DENIED || rc == CURLE_PEER_FAILED_VERIFICATION ? BDR_AUTH
                                                                                             : BDR_NET;
 
+    if (rc && *w->refused)
+        BDR_FAIL(BDR_DENIED, 0, "%s: %s; the console does not send anything there", w->host, w->refused);
     if (rc && (*w->said == '4' || *w->said == '5')) /* SMTP: why it does not want to */
         BDR_FAIL(code, 0, "%s: '%s'", text, w->said);
     if (rc)

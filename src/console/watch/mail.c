@@ -91,7 +91,7 @@ struct bdr_err *bdr_mail_send(const struct bdr_channel *ch, const struct bdr_mes
 
     BDR_TRY(bdr_mail_text(ch, m, &text));
     at = bdr_cur_of(text.data, text.len);
-    BDR_TRY(watch_curl_open(&w, ch, cancel));
+    BDR_TRY(watch_curl_open(&w, ch, p->host, cancel));
     snprintf(url, sizeof(url), "%s://%s%s%s:%u/openbdr", p->tls == BDR_MAIL_TLS ? "smtps" : "smtp", v6 ? "[" : "",
              p->host, v6 ? "]" : "", p->port);
     curl_easy_setopt(w.easy, CURLOPT_URL, url);

@@ -73,6 +73,8 @@ bdr_ret bdr_webhook_send(const struct bdr_channel *ch, const struct bdr_message 
 bdr_ret bdr_syslog_send(const struct bdr_channel *ch, const struct bdr_message *m, const struct bdr_cancel *cancel);
 /* The whole mail with its headers. Pure: for tests. */
 bdr_ret bdr_mail_text(const struct bdr_channel *ch, const struct bdr_message *m, struct bdr_buf *out);
+/* The host of a receiver's address; INVAL when there is none. */
+bdr_ret bdr_webhook_host(const char *url, char out[256]);
 /* "sha256=..." over "TIMESTAMP.BODY". */
 bdr_ret bdr_webhook_signature(const struct bdr_secret *secret, const char *timestamp, const char *body, char out[72]);
 /* 1 min, doubling up to 30 min. */

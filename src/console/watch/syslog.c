@@ -2,6 +2,7 @@
 /* syslog.c - a message as lines of RFC 5424, by UDP (RFC 5426) or TCP with octet counts (RFC 6587 3.4.1). */
 #include "bdr/clock.h"
 #include "bdr/osfile.h"
+#include "watch/address.h"
 #include "watch/notify.h"
 #include <errno.h>
 #include <netdb.h>
@@ -115,8 +116,12 @@ struct bdr_err *bdr_syslog_send(const struct bdr_channel *ch, const struct bdr_m
     if (rc)
         BDR_FAIL(BDR_NET, 0, "the name %s: %s", ch->params.host, gai_strerror(rc));
     for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
+        const char *why = bdr_address_refused(ai->ai_addr, ch->params.host);
+
         bdr_err_drop(err, "the next address may answer");
-        err = syslog_connect(ai, until, cancel, &fd);
+        err =
+            why ? bdr_err_new(BDR_DENIED, 0, BDR_AT, "the address is %s; the console does not send anything there", why)
+                : syslog_connect(ai, until, cancel, &fd);
     }
     freeaddrinfo(list);
     BDR_TRY_FOR(err, "%s:%s", ch->params.host, port);

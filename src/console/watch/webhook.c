@@ -23,14 +23,33 @@ struct bdr_err *bdr_webhook_signature(const struct bdr_secret *secret, const cha
     return NULL;
 }
 
+struct bdr_err *bdr_webhook_host(const char *url, char out[256])
+{
+    CURLU *u = curl_url();
+    char *host = NULL;
+    CURLUcode rc;
+
+    BDR_NOMEM_IF_NULL(u);
+    rc = curl_url_set(u, CURLUPART_URL, url, 0);
+    if (!rc)
+        rc = curl_url_get(u, CURLUPART_HOST, &host, 0);
+    snprintf(out, 256, "%s", rc ? "" : host);
+    curl_free(host);
+    curl_url_cleanup(u);
+    if (rc)
+        BDR_FAIL(BDR_INVAL, 0, "the address %s is none that can be used", url);
+    return NULL;
+}
+
 struct bdr_err *bdr_webhook_send(const struct bdr_channel *ch, const struct bdr_message *m,
                                  const struct bdr_cancel *cancel)
 {
     BDR_AUTO(watch_curl) struct watch_curl w = {0};
-    char timestamp[24], signature[72], header[128];
+    char timestamp[24], signature[72], header[128], host[256];
     long status = 0;
 
-    BDR_TRY(watch_curl_open(&w, ch, cancel));
+    BDR_TRY(bdr_webhook_host(ch->params.url, host));
+    BDR_TRY(watch_curl_open(&w, ch, host, cancel));
     curl_easy_setopt(w.easy, CURLOPT_URL, ch->params.url);
     curl_easy_setopt(w.easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(w.easy, CURLOPT_USERAGENT, "openbdr/" OPENBDR_VERSION);

@@ -200,7 +200,7 @@ static int64_t account_add(struct bed *b, const char *name, const char *role, co
 static struct bdr_login_result login_at(struct bed *b, const char *name, const char *password, int64_t now)
 {
     BDR_AUTO(secret) struct bdr_secret s = secret_of(password);
-    const struct bdr_login_from from = {"192.0.2.7", "test", now};
+    const struct bdr_login_from from = {.addr = "192.0.2.7", .agent = "test", .now_ms = now};
     struct bdr_login_result r;
 
     check_ok(bdr_login_password(b->db, name, &s, &from, &r));
@@ -209,7 +209,7 @@ static struct bdr_login_result login_at(struct bed *b, const char *name, const c
 
 static enum bdr_role who_at(struct bed *b, const char *cookie, int64_t now)
 {
-    const struct bdr_login_from from = {"192.0.2.7", "test", now};
+    const struct bdr_login_from from = {.addr = "192.0.2.7", .agent = "test", .now_ms = now};
     struct bdr_who who;
 
     check_ok(bdr_who_session(b->db, cookie, &from, &who));
@@ -260,7 +260,7 @@ static void test_login__second_step__takes_each_code_once(void **state)
     BDR_AUTO(keyring) struct bdr_keyring *ring = NULL;
     BDR_AUTO(secret) struct bdr_secret totp = {0};
     int64_t id = account_add(b, "alice", "admin", "correct horse"), step = NOW / BDR_TOTP_STEP_MS;
-    struct bdr_login_from from = {"192.0.2.7", "test", NOW};
+    struct bdr_login_from from = {.addr = "192.0.2.7", .agent = "test", .now_ms = NOW};
     char codes[BDR_RECOVERY_CODES][20], code[9], path[128];
     struct bdr_login_result first, second;
     struct bdr_tx *tx = NULL;
@@ -312,7 +312,7 @@ struct race {
 static struct bdr_err *race_code(void *ctx, unsigned index)
 {
     struct race *r = ctx;
-    const struct bdr_login_from from = {"192.0.2.7", "test", NOW};
+    const struct bdr_login_from from = {.addr = "192.0.2.7", .agent = "test", .now_ms = NOW};
     struct bdr_login_result result;
 
     BDR_TRY(bdr_login_totp(r->b->db, r->ring, r->cookie[index], r->code, &from, &result));
@@ -352,7 +352,7 @@ static void test_who__a_token__has_its_accounts_role_and_its_own_scopes(void **s
 {
     BED_OF(state, b);
     int64_t id = account_add(b, "robot", "operator", "correct horse"), token_id = 0, changed;
-    const struct bdr_login_from from = {"192.0.2.7", "", NOW}, late = {"192.0.2.7", "", NOW + 5000};
+    const struct bdr_login_from from = {.addr = "192.0.2.7", .agent = "", .now_ms = NOW}, late = {.addr = "192.0.2.7", .agent = "", .now_ms = NOW + 5000};
     char text[BDR_TOKEN_CHARS], forever[BDR_TOKEN_CHARS];
     struct bdr_who who;
     struct bdr_tx *tx = NULL;

@@ -57,7 +57,7 @@ static json_t *page_want(struct rig *r, const char *cookie, unsigned want, const
 
 static struct bdr_login_result login(struct rig *r, const char *name, const char *password)
 {
-    const struct bdr_login_from from = {"192.0.2.1", "test", bdr_clock_wall_ms()};
+    const struct bdr_login_from from = {.addr = "192.0.2.1", .agent = "test", .now_ms = bdr_clock_wall_ms()};
     BDR_AUTO(secret) struct bdr_secret s = {0};
     struct bdr_login_result got;
 
