@@ -7,6 +7,7 @@
 #include "first_login.h"
 #include "identity.h"
 #include "packages.h"
+#include "relay.h"
 #include "revoked.h"
 #include "settings.h"
 #include "tick.h"
@@ -320,6 +321,7 @@ static struct bdr_err *start(struct bdr_console *c)
     BDR_TRY(bdr_revoked_new(&c->revoked));
     BDR_TRY(bdr_revoked_learn(c, api_now()));
     BDR_TRY(serve(c));
+    BDR_TRY(bdr_relay_start(c, &c->relay));
     return c->config.no_ticks ? NULL : bdr_ticker_start(c, &c->ticker);
 }
 
@@ -340,6 +342,7 @@ void bdr_console_stop(struct bdr_console *c)
     if (!c)
         return;
     bdr_ticker_stop(c->ticker);
+    bdr_relay_stop(c->relay);
     bdr_http_stop(c->http_server, 0);
     bdr_http_stop(c->server, STOP_MS);
     bdr_cancel_set(&c->stop);

@@ -53,6 +53,7 @@ struct bdr_console {
     struct bdr_router *router, *http_router;
     struct bdr_http_server *server, *http_server;
     struct bdr_ticker *ticker;
+    struct bdr_relay *relay;
     const char **own_names; /* config.names, when nobody gave any */
     bool names_given;
     char *owned[40];

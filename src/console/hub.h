@@ -4,6 +4,7 @@
  *
  * People hear what changed ("job", "host", "alarm", ... with a small JSON); a machine hears what concerns it. Events
  * are hints: whoever missed one asks again. Nothing here waits for a slow listener: it is cut off and comes back.
+ * Several consoles on one database relay what they tell (relay.h).
  * Threads: any.
  */
 #pragma once
@@ -12,8 +13,8 @@
 struct bdr_hub;
 /* What a person's stream was opened with: no padding, compared as bytes. */
 struct bdr_hub_key {
-    uint8_t hash[32];      /* of the session or the API token */
-    uint32_t token, role;  /* an API token; the enum bdr_role of then */
+    uint8_t hash[32];     /* of the session or the API token */
+    uint32_t token, role; /* an API token; the enum bdr_role of then */
 };
 bdr_ret bdr_hub_new(struct bdr_hub **out);
 /* Closes all streams. NULL is fine. */
@@ -33,6 +34,14 @@ size_t bdr_hub_end(struct bdr_hub *hub, const struct bdr_hub_key *key);
 void bdr_hub_tell(struct bdr_hub *hub, const char *kind, const char *json);
 /* Tells one machine (0: all machines); `json` may be NULL: "{}". */
 void bdr_hub_tell_machine(struct bdr_hub *hub, int64_t machine_id, const char *kind, const char *json);
+/* Told by the other consoles, too: from now on what is told is kept for bdr_hub_outbox. */
+void bdr_hub_relayed(struct bdr_hub *hub);
+/* Takes what was told since, as much as fits: a text for bdr_hub_heard of another console. 0: nothing, text is "". */
+size_t bdr_hub_outbox(struct bdr_hub *hub, char *text, size_t cap);
+/* Tells those who listen here what was told there. */
+void bdr_hub_heard(struct bdr_hub *hub, const char *text);
+/* Nobody knows what was missed: people are told to load anew. */
+void bdr_hub_reset(struct bdr_hub *hub);
 struct bdr_hub_counts {
     size_t people, machines;
 };

@@ -167,6 +167,23 @@ static void db_give(struct bdr_db *db, struct db_conn *c)
     db->drv->close(dead);
 }
 
+/* One that was open may have died with its server since: nothing was begun on it, and the next may be a new one. */
+static struct bdr_err *tx_take(struct bdr_db *db, enum bdr_tx_kind kind, struct db_conn **out)
+{
+    for (size_t tries = 0;; tries++) {
+        struct bdr_err *err;
+
+        BDR_TRY(db_take(db, kind != BDR_TX_READ, out));
+        err = db->drv->begin((*out)->handle, kind);
+        if (!err)
+            return NULL;
+        db_give(db, *out);
+        if (err->code != BDR_NET || tries >= db->n)
+            return err;
+        bdr_err_drop(err, "another connection, then");
+    }
+}
+
 struct bdr_err *bdr_tx_begin(struct bdr_db *db, enum bdr_tx_kind kind, struct bdr_tx **out)
 {
     struct bdr_tx *tx = calloc(1, sizeof(*tx));
@@ -174,12 +191,7 @@ struct bdr_err *bdr_tx_begin(struct bdr_db *db, enum bdr_tx_kind kind, struct bd
 
     BDR_NOMEM_IF_NULL(tx);
     tx->db = db;
-    err = db_take(db, kind != BDR_TX_READ, &tx->conn);
-    if (!err) {
-        err = db->drv->begin(tx->conn->handle, kind);
-        if (err)
-            db_give(db, tx->conn);
-    }
+    err = tx_take(db, kind, &tx->conn);
     if (err) {
         free(tx);
         return err;
@@ -387,4 +399,45 @@ struct bdr_err *bdr_db_check_statements(struct bdr_db *db)
     for (size_t i = 0; i < bdr_stmt_count; i++)
         BDR_TRY(db->drv->check(tx->conn->handle, &bdr_stmts[i]));
     return NULL;
+}
+
+/* ---- words between consoles ---- */
+
+struct bdr_ear {
+    const struct bdr_db_driver *drv;
+    void *handle; /* owned */
+};
+
+void bdr_ear_close(struct bdr_ear *ear)
+{
+    if (!ear)
+        return;
+    ear->drv->close(ear->handle);
+    free(ear);
+}
+
+struct bdr_err *bdr_ear_open(struct bdr_db *db, struct bdr_ear **out)
+{
+    BDR_AUTO(ear) struct bdr_ear *ear = NULL;
+
+    if (!db->drv->listen)
+        BDR_FAIL(BDR_UNSUPPORTED, 0, "a database that is a file has one console");
+    ear = calloc(1, sizeof(*ear));
+    BDR_NOMEM_IF_NULL(ear);
+    ear->drv = db->drv;
+    BDR_TRY(db->drv->open(&db->options, true, &ear->handle));
+    BDR_TRY(db->drv->listen(ear->handle));
+    *out = BDR_STEAL(ear);
+    return NULL;
+}
+
+struct bdr_err *bdr_ear_tell(struct bdr_ear *ear, const char *text)
+{
+    return ear->drv->tell(ear->handle, text);
+}
+
+struct bdr_err *bdr_ear_hear(struct bdr_ear *ear, uint64_t wait_ms, void (*heard)(void *ctx, const char *text),
+                             void *ctx)
+{
+    return ear->drv->hear(ear->handle, wait_ms, heard, ctx);
 }

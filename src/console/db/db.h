@@ -96,5 +96,21 @@ enum bdr_db_engine bdr_tx_engine(const struct bdr_tx *tx);
 /* Every statement is prepared on the engine and its columns compared with the declared ones; for tests and doctors. */
 bdr_ret bdr_db_check_statements(struct bdr_db *db);
 
+/*
+ * Words between the consoles on one database: each hears those of the others, in order, none twice; not those that
+ * were said while it was not there. A connection of its own (PostgreSQL's LISTEN).
+ *
+ * Errors:  UNSUPPORTED a file has one console; NET, AUTH as of opening. After an error only close.
+ * Threads: one at a time.
+ */
+struct bdr_ear;
+#define BDR_EAR_TEXT 7900 /* of a word, with its terminator: the server takes 8,000 */
+bdr_ret bdr_ear_open(struct bdr_db *db, struct bdr_ear **out);
+bdr_ret bdr_ear_tell(struct bdr_ear *ear, const char *text);
+/* Calls `heard` for each word that is there; waits up to `wait_ms` for the first. */
+bdr_ret bdr_ear_hear(struct bdr_ear *ear, uint64_t wait_ms, void (*heard)(void *ctx, const char *text), void *ctx);
+void bdr_ear_close(struct bdr_ear *ear);
+BDR_AUTO_DEFINE(ear, struct bdr_ear *, bdr_ear_close)
+
 BDR_AUTO_DEFINE(db, struct bdr_db *, bdr_db_close)
 BDR_AUTO_DEFINE(tx, struct bdr_tx *, bdr_tx_abandon)

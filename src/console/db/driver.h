@@ -29,5 +29,9 @@ struct bdr_db_driver {
     bdr_ret (*reserve)(void *conn, uint64_t bytes);
     /* Prepares and compares with the declaration. */
     bdr_ret (*check)(void *conn, const struct bdr_stmt *st);
+    /* Words between consoles, as of bdr_ear_*; NULL: there are no others. */
+    bdr_ret (*listen)(void *conn);
+    bdr_ret (*tell)(void *conn, const char *text);
+    bdr_ret (*hear)(void *conn, uint64_t wait_ms, void (*heard)(void *ctx, const char *text), void *ctx);
 };
 extern const struct bdr_db_driver bdr_db_sqlite, bdr_db_pg;

@@ -7,7 +7,9 @@
  */
 #include "db/driver.h"
 #include <endian.h>
+#include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -319,6 +321,53 @@ static struct bdr_err *pg_check(void *conn, const struct bdr_stmt *st)
     return err;
 }
 
+/* ---- words between consoles ---- */
+
+/* A schema each is a database each: tests have many in one. */
+static struct bdr_err *pg_listen(void *conn)
+{
+    struct pg_conn *c = conn;
+    PGresult *res = PQexec(c->pq, "SELECT format('LISTEN %I', 'bdr ' || current_schema())");
+    struct bdr_err *err = PQresultStatus(res) == PGRES_TUPLES_OK ? NULL : pg_fail(c, res, "asking for the schema", "");
+
+    if (!err)
+        err = pg_simple(c, PQgetvalue(res, 0, 0), "listening");
+    PQclear(res);
+    return err;
+}
+
+static struct bdr_err *pg_tell(void *conn, const char *text)
+{
+    struct pg_conn *c = conn;
+    const char *values[] = {text};
+    PGresult *res =
+        PQexecParams(c->pq, "SELECT pg_notify('bdr ' || current_schema(), $1::text)", 1, NULL, values, NULL, NULL, 0);
+    struct bdr_err *err = PQresultStatus(res) == PGRES_TUPLES_OK ? NULL : pg_fail(c, res, "telling other consoles", "");
+
+    PQclear(res);
+    return err;
+}
+
+static struct bdr_err *pg_hear(void *conn, uint64_t wait_ms, void (*heard)(void *ctx, const char *text), void *ctx)
+{
+    struct pg_conn *c = conn;
+    struct pollfd p = {.fd = PQsocket(c->pq), .events = POLLIN};
+    PGnotify *n = PQnotifies(c->pq);
+
+    if (!n && poll(&p, 1, (int)BDR_MIN(wait_ms, (uint64_t)60000)) < 0 && errno != EINTR)
+        BDR_FAIL_ERRNO("waiting for other consoles");
+    if (!PQconsumeInput(c->pq) || !pg_alive(c)) {
+        PQfreemem(n);
+        return pg_fail(c, NULL, "hearing other consoles", "");
+    }
+    for (n = n ? n : PQnotifies(c->pq); n; n = PQnotifies(c->pq)) {
+        if (n->be_pid != PQbackendPID(c->pq))
+            heard(ctx, n->extra);
+        PQfreemem(n);
+    }
+    return NULL;
+}
+
 const struct bdr_db_driver bdr_db_pg = {
     .engine = BDR_DB_PG,
     .one_writer = false,
@@ -331,4 +380,7 @@ const struct bdr_db_driver bdr_db_pg = {
     .run = pg_run,
     .script = pg_script,
     .check = pg_check,
+    .listen = pg_listen,
+    .tell = pg_tell,
+    .hear = pg_hear,
 };

@@ -105,6 +105,78 @@ static void test_start__with_keys_of_its_own__is_refused_unless_the_others_are_l
     check_ok(rig_console(r, folder, true, &r->console));
 }
 
+/* ---- what they tell each other ---- */
+
+static void test_outbox__what_was_told__is_taken_once_in_whole_lines(void **state)
+{
+    struct bdr_hub *hub = NULL;
+    char text[8192], small[40], json[200];
+    size_t all = 0, n;
+
+    (void)state;
+    check_ok(bdr_hub_new(&hub));
+    bdr_hub_tell(hub, "job", "{\"id\":1}");
+    assert_int_equal(bdr_hub_outbox(hub, text, sizeof(text)), 0); /* nobody to relay to */
+    bdr_hub_relayed(hub);
+    for (int i = 0; i < 3; i++)
+        bdr_hub_tell(hub, "job", "{\"id\":1}"); /* no more than once */
+    bdr_hub_tell_machine(hub, 7, "work", NULL);
+    bdr_hub_tell(hub, "job", "{\"id\":11}");
+    assert_int_equal(bdr_hub_outbox(hub, small, sizeof(small)), strlen("-1 job {\"id\":1}\n7 work {}\n"));
+    assert_string_equal(small, "-1 job {\"id\":1}\n7 work {}\n");
+    assert_true(bdr_hub_outbox(hub, text, sizeof(text)) > 0);
+    assert_string_equal(text, "-1 job {\"id\":11}\n");
+    assert_int_equal(bdr_hub_outbox(hub, text, sizeof(text)), 0);
+    assert_string_equal(text, "");
+    /* more than it holds: the others load anew, rather than miss some of it */
+    for (int i = 0; i < 3000; i++) {
+        snprintf(json, sizeof(json), "{\"id\":%d,\"what\":\"changed\"}", i);
+        bdr_hub_tell(hub, "host", json);
+    }
+    while ((n = bdr_hub_outbox(hub, text, sizeof(text))) > 0)
+        all += n;
+    assert_true(all < 100);
+    /* what comes from others is not sent back to them; what a newer one says is let pass */
+    bdr_hub_heard(hub, "-1 job {\"id\":2}\n3 work {}\n-1 reset {}\nnonsense\n-1 job\n-1 job x\n\n9");
+    assert_int_equal(bdr_hub_outbox(hub, text, sizeof(text)), 0);
+    bdr_hub_free(hub);
+}
+
+struct heard {
+    char text[256];
+};
+static void hear(void *ctx, const char *text)
+{
+    struct heard *h = ctx;
+    size_t n = strlen(h->text);
+
+    snprintf(h->text + n, sizeof(h->text) - n, "%s;", text);
+}
+
+static void test_ear__words__reach_the_others_in_order_and_not_oneself(void **state)
+{
+    struct bdr_ear *ear[2] = {NULL, NULL};
+    struct heard heard[2] = {{""}, {""}};
+
+    BED_OF(state, b);
+    if (b->engine == BDR_DB_SQLITE) {
+        check_fails(bdr_ear_open(b->db, &ear[0]), BDR_UNSUPPORTED, "one console");
+        return;
+    }
+    for (int i = 0; i < 2; i++)
+        check_ok(bdr_ear_open(b->db, &ear[i]));
+    check_ok(bdr_ear_tell(ear[0], "one"));
+    check_ok(bdr_ear_tell(ear[0], "two '\"%s"));
+    check_ok(bdr_ear_tell(ear[1], "three"));
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 100 && !strchr(heard[i].text, ';'); k++)
+            check_ok(bdr_ear_hear(ear[i], 100, hear, &heard[i]));
+    assert_string_equal(heard[0].text, "three;");
+    assert_string_equal(heard[1].text, "one;two '\"%s;");
+    bdr_ear_close(ear[0]);
+    bdr_ear_close(ear[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +186,8 @@ int main(void)
         RIG(test_start__a_lock_left_over__shuts_nobody_out),
         RIG_PG(test_start__without_the_keys_of_the_database__makes_none),
         RIG_PG(test_start__with_keys_of_its_own__is_refused_unless_the_others_are_lost),
+        cmocka_unit_test(test_outbox__what_was_told__is_taken_once_in_whole_lines),
+        BED(test_ear__words__reach_the_others_in_order_and_not_oneself),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
