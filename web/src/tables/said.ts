@@ -314,6 +314,7 @@ export const SAID: ReadonlyArray<readonly [pattern: string, zh: string]> = [
   ['Files show all disks of the point; leave disk out.', '文件方式会显示该恢复点的所有磁盘，请不要指定磁盘。'],
   ['share %lld has ended', '在线访问 {1} 已经结束'],
   ['the share was stopped', '已停止在线访问'],
+  ['is an address %s; the console does not send anything there', '是{1}的地址，控制台不会向其发送任何内容'],
   ['A disk over NBD, with TLS and a key of its own.', '通过 NBD 访问一块磁盘，使用 TLS 和独立密钥。'],
   ['it has no size: there is no medium in it', '没有容量：其中没有介质'],
   ['the mail server %s:%u', '邮件服务器 {1}:{2}'],
@@ -325,6 +326,12 @@ export const SAID: ReadonlyArray<readonly [pattern: string, zh: string]> = [
 
 /** Words that stand in the places of a sentence. */
 export const TERMS: Readonly<Record<string, string>> = {
+  "no machine's": '无效',
+  'of its own link (in a cloud: of its credentials)': '本地链路（云上为凭证服务）',
+  "of a cloud's credentials": '云平台凭证服务',
+  'of many machines': '组播',
+  'of no network': '非网络',
+  "the console's own (write localhost, if that is meant)": '控制台自身（确需使用请填写 localhost）',
   seen: '未注册', registered: '已注册', protected: '已保护', gone: '已移除', ready: '等待中', running: '运行中', pausing: '正在暂停', paused: '已暂停',
   cancelling: '正在取消', cancelled: '已取消', done: '已完成', failed: '失败', damaged: '损坏', removed: '已删除', planned: '等待中', ended: '已完成',
   agent: '代理程序', proxy: '源端同步代理', gateway: '云同步网关', admin: '管理员', operator: '操作员', viewer: '查看者',

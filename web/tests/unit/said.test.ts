@@ -143,7 +143,7 @@ it('fills the places of a sentence, counted from one', () => {
     for (const m of zh.matchAll(/\{(\d)\}/g)) expect(Number(m[1]) >= 1 && Number(m[1]) <= n, `${en}: ${zh}`).toBe(true)
   }
   i18n.global.locale.value = 'zh'
-  expect(said('there is no share 5')).toBe('没有共享 5')
+  expect(said('there is no share 5')).toBe('没有在线访问 5')
   expect(said('the mail server mail.example.com:587: Could not resolve host: mail.example.com')).toBe('邮件服务器 mail.example.com:587：无法解析主机名 mail.example.com')
 })
 it('says why the agent cannot protect a disk', () => {
