@@ -162,11 +162,13 @@ class Lab:
             try:
                 r = sh(sys.executable, HERE / "load.py", "--check", mnt, disk.acks, str(ms), check=False)
                 need(r.returncode == 0, r.stdout.strip() + r.stderr.strip())
+                sh("mount", "-o", "remount,ro", mnt)  # a namespace made meanwhile keeps its mount, and umount would write nothing
             finally:
                 sh("umount", mnt)
             check = {"ext4": ["e2fsck", "-fn"], "xfs": ["xfs_repair", "-n"], "btrfs": ["btrfs", "check", "--readonly"],
                      "vfat": ["fsck.vfat", "-n"]}[disk.fs]
-            sh(*check, dev)
+            r = sh(*check, dev, check=False)
+            need(r.returncode == 0, f"{' '.join(check)}: {r.returncode}\n{(r.stdout + r.stderr)[-1500:]}")
         finally:
             sh("losetup", "-d", dev)
 
