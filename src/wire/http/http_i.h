@@ -47,6 +47,7 @@ struct http_listener {
     size_t index;
     uint16_t port;
     struct MHD_Daemon *daemon;
+    MHD_socket closing;       /* stop: the socket that listens no longer */
     size_t n_conns;           /* guarded by server.lock: those that were not cut */
     pthread_mutex_t lock;     /* guards tls */
     struct http_tls *tls;     /* one reference */

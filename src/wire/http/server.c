@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
 #define LISTEN_BACKLOG 1024u
@@ -335,10 +336,12 @@ void bdr_http_stop(struct bdr_http_server *s, uint64_t grace_ms)
         return;
     atomic_store(&s->stopping, true);
     for (size_t i = 0; i < s->n_listeners; i++) {
-        MHD_socket fd = s->listeners[i].daemon ? MHD_quiesce_daemon(s->listeners[i].daemon) : MHD_INVALID_SOCKET;
-
-        if (fd != MHD_INVALID_SOCKET)
-            close(fd);
+        s->listeners[i].closing =
+            s->listeners[i].daemon ? MHD_quiesce_daemon(s->listeners[i].daemon) : MHD_INVALID_SOCKET;
+        /* Refuses whoever comes. Closed only when its threads have ended: one may be about to take it out of its epoll,
+         * and libmicrohttpd ends the program when it finds it closed. */
+        if (s->listeners[i].closing != MHD_INVALID_SOCKET)
+            shutdown(s->listeners[i].closing, SHUT_RDWR);
     }
     events_end(s);
     cut(s, NULL, NULL, true);
@@ -354,6 +357,9 @@ void bdr_http_stop(struct bdr_http_server *s, uint64_t grace_ms)
     for (size_t i = 0; i < s->n_listeners; i++)
         if (s->listeners[i].daemon)
             MHD_stop_daemon(s->listeners[i].daemon);
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (s->listeners[i].closing != MHD_INVALID_SOCKET)
+            close(s->listeners[i].closing);
     for (size_t i = 0; i < s->n_listeners; i++)
         listener_free(&s->listeners[i]);
     pthread_cond_destroy(&s->quiet);
