@@ -175,6 +175,17 @@ static const json_t *rig_find(const json_t *v, const char *pointer)
     return v;
 }
 
+char *rig_first_password(const struct rig *r, char path[128])
+{
+    char *password = NULL;
+    size_t len = 0;
+
+    snprintf(path, 128, "%s/initial-password", r->bed->dir);
+    check_ok(bdr_os_read_file(path, 100, &password, &len));
+    password[len - 1] = 0;
+    return password;
+}
+
 const char *rig_at(const json_t *v, const char *pointer)
 {
     static char number[32];

@@ -55,5 +55,8 @@ json_t *rig_want(struct rig *r, const char *token, unsigned want, const char *me
                  const char *body);
 /* "/items/0/name" of an answer as text; "" when it is not there. Numbers as text, too. Borrowed or static. */
 const char *rig_at(const json_t *v, const char *pointer);
+/* The first login of a console that has just begun: where its file is (path, at most 128 bytes), and the password;
+ * free(). */
+char *rig_first_password(const struct rig *r, char path[128]);
 int64_t rig_int(const json_t *v, const char *pointer);
 /* A client of an account's session would need cookies: tokens stand for people, see test_console.c for cookies. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_console.c - the console as a whole: its first start, who is let in, what everybody may see. */
-#include "bdr/osfile.h"
 #include "rig.h"
 #include <sys/stat.h>
 
@@ -9,15 +8,12 @@ static void test_console__first_start__gives_a_password_that_must_be_changed(voi
     char path[128], body[128];
     BDR_AUTO(mem) char *password = NULL;
     struct stat st;
-    size_t len;
     json_t *v;
 
     RIG_OF(state, r);
-    snprintf(path, sizeof(path), "%s/initial-password", r->bed->dir);
+    password = rig_first_password(r, path);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    check_ok(bdr_os_read_file(path, 100, &password, &len));
-    password[len - 1] = 0;
     snprintf(body, sizeof(body), "{\"name\":\"admin\",\"password\":\"%s\"}", password);
     v = rig_want(r, NULL, 200, "POST", "/v1/session", body);
     assert_string_equal(rig_at(v, "/stage"), "in");

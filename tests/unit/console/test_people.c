@@ -3,7 +3,6 @@
  * not. */
 #include "auth/login.h"
 #include "auth/totp.h"
-#include "bdr/osfile.h"
 #include "bdr/pool.h"
 #include "fleet.h"
 #include <sys/stat.h>
@@ -281,12 +280,9 @@ static void test_own__the_first_password_file__goes_with_the_password(void **sta
     char path[128], body[128], cookie[BDR_TOKEN_CHARS];
     BDR_AUTO(mem) char *password = NULL;
     struct stat st;
-    size_t len;
 
     RIG_OF(state, r);
-    snprintf(path, sizeof(path), "%s/initial-password", r->bed->dir);
-    check_ok(bdr_os_read_file(path, 100, &password, &len));
-    password[len - 1] = 0;
+    password = rig_first_password(r, path);
     snprintf(cookie, sizeof(cookie), "%s", login(r, "admin", password).cookie);
     snprintf(body, sizeof(body), "{\"old\":\"%s\",\"password\":\"" SECOND "\"}", password);
     json_decref(page_want(r, cookie, 204, "PUT", "/v1/session/password", body));
@@ -299,13 +295,10 @@ static void test_own__a_program_that_chooses_the_first_password__is_audited_and_
     char path[128], body[256];
     BDR_AUTO(mem) char *password = NULL;
     struct stat st;
-    size_t len;
     json_t *v;
 
     RIG_OF(state, r);
-    snprintf(path, sizeof(path), "%s/initial-password", r->bed->dir);
-    check_ok(bdr_os_read_file(path, 100, &password, &len));
-    password[len - 1] = 0;
+    password = rig_first_password(r, path);
     snprintf(body, sizeof(body), "{\"name\":\"admin\",\"password\":\"%s\",\"new_password\":\"%s\"}", password,
              password);
     json_decref(rig_want(r, NULL, 400, "POST", "/v1/session/token", body));
