@@ -4,8 +4,9 @@
  *
  * At its limit libmicrohttpd accepts nobody, and then whoever holds connections and says nothing shuts everybody out
  * until their deadlines pass. So it is given a third more than our limit and none for an address: past ours somebody
- * has to go, of the same address where that has too many. A flood cuts its own oldest connections, and whoever comes to
- * ask something is served long before it is the oldest. Where all are busy and known, who comes last has to go.
+ * has to go: of the addresses that hold the most, the oldest. A flood cuts its own, however fast it is, and whoever has
+ * a few only is let be; behind one address with a flood he is served before he is the oldest. Where all are busy and
+ * known, who comes last has to go.
  */
 #include "bdr/bytes.h"
 #include "http_i.h"
@@ -60,10 +61,13 @@ static bool crowd_over(const struct http_conn *c, bool make)
            s->crowd[c->bucket] > most_ip - (make ? most_ip / 16 : 0);
 }
 
-static void crowd_cut(struct bdr_http_server *s, bool known)
+/* Cuts, the oldest first, those of addresses that hold at least `each`: idle ones that are `known`, or who is not. */
+static void crowd_cut(const struct http_listener *l, unsigned each, bool known)
 {
+    struct bdr_http_server *s = l->server;
+
     for (struct http_conn *c = s->oldest; c; c = c->prev) {
-        if (!c->counted || !crowd_over(c, true))
+        if (c->listener != l || !c->counted || s->crowd[c->bucket] < each || !crowd_over(c, true))
             continue;
         /* without a deadline we are not waiting for it, but it for us */
         if (!atomic_load(&c->deadline_ms) || (known ? atomic_load(&c->state) != CONN_IDLE : crowd_known(c)))
@@ -74,10 +78,20 @@ static void crowd_cut(struct bdr_http_server *s, bool known)
     }
 }
 
+/* What the address with the most of them holds. */
+static unsigned crowd_largest(const struct http_listener *l)
+{
+    unsigned most = 1;
+
+    for (const struct http_conn *c = l->server->conns; c; c = c->next)
+        if (c->listener == l && c->counted)
+            most = BDR_MAX(most, l->server->crowd[c->bucket]);
+    return most;
+}
+
 void http_crowd_thin(struct http_conn *fresh)
 {
-    if (crowd_over(fresh, false))
-        crowd_cut(fresh->listener->server, false);
-    if (crowd_over(fresh, false))
-        crowd_cut(fresh->listener->server, true);
+    for (int known = 0; known < 2 && crowd_over(fresh, false); known++)
+        for (unsigned each = crowd_largest(fresh->listener); each && crowd_over(fresh, false); each /= 2)
+            crowd_cut(fresh->listener, BDR_MAX(each / 2, 1u), known);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* More connections than there is room for, held by somebody who does not mean to be served; others are. */
+#include "bdr/bytes.h"
 #include "bdr/clock.h"
 #include "bdr/osfile.h"
 #include "bdr/osserver.h"
@@ -143,6 +144,25 @@ static void test_flood__asked_once_and_idle__others_are_served(void **state)
 {
     (void)state;
     flood("GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n", 40);
+}
+
+/* However many came after: one connection of an address is in nobody's way. */
+static void test_flood__somebody_slow_who_came_first__is_let_be(void **state)
+{
+    static const char begun[] = "GET /v1/pong HTTP/1.1\r\nHost: x\r\n", rest[] = "Connection: close\r\n\r\n";
+    int slow[] = {demo_raw_from(d, DEMO_PLAIN, 2, 0, ""), demo_raw_from(d, DEMO_PLAIN, 3, 0, begun)};
+    char buf[4096];
+
+    (void)state;
+    flood("", 40);
+    assert_int_equal(send(slow[0], begun, strlen(begun), MSG_NOSIGNAL), (int)strlen(begun));
+    for (size_t i = 0; i < BDR_COUNT(slow); i++) {
+        assert_int_equal(send(slow[i], rest, strlen(rest), MSG_NOSIGNAL), (int)strlen(rest));
+        answer_of(slow[i], buf, sizeof(buf));
+        if (strncmp(buf, "HTTP/1.1 200", 12) != 0)
+            fail_msg("not served: '%.60s'", buf);
+        close(slow[i]);
+    }
 }
 
 /* The flood's address is also somebody else's: a proxy before us, a site behind one address. */
@@ -338,6 +358,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flood__half_a_header__others_are_served, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flood__half_a_body__others_are_served, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flood__asked_once_and_idle__others_are_served, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flood__somebody_slow_who_came_first__is_let_be, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flood__from_one_address__others_behind_it_are_served, setup_one, teardown),
         cmocka_unit_test_setup_teardown(test_flood__those_who_are_known__stay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bodies__of_strangers__do_not_fill_the_memory, setup, teardown),

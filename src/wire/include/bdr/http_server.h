@@ -30,9 +30,9 @@ struct bdr_http_listener {
 /* 0 takes the default in brackets. */
 struct bdr_http_limits {
     /*
-     * Of one listener, and of one address there (a site's hosts may stand behind one). Past either those make room, the
-     * oldest first, that we wait for and that have not said who they are; then idle ones. Fewer when this process may
-     * not open so many files: some are for its work.
+     * Of one listener, and of one address there (a site's hosts may stand behind one). Past either those make room that
+     * we wait for and that have not said who they are, then idle ones: of the addresses with the most, the oldest first.
+     * Fewer when this process may not open so many files: some are for its work.
      */
     unsigned connections;        /* [20000] */
     unsigned connections_per_ip; /* [1000] */
