@@ -7,6 +7,7 @@
  */
 #include "bdr/freeze.h"
 #include "freeze_priv.h"
+#include "volumes_priv.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -138,7 +139,7 @@ static struct bdr_err *freezer_open(struct bdr_freezer *f, const char *const *mo
         *k = (struct freezer_keep){.mount = strdup(mounts[i]), .fd = -1, .sock = -1};
         f->made = i + 1;
         BDR_NOMEM_IF_NULL(k->mount);
-        k->fd = open(mounts[i], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        k->fd = volumes_open(mounts[i], O_RDONLY | O_NONBLOCK);
         if (k->fd < 0)
             BDR_FAIL_ERRNO("opening the mount point %s", mounts[i]);
         plan->mounts[i] = k->fd;

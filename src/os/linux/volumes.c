@@ -48,8 +48,7 @@ static void volumes_scan_end(struct volumes_scan *s)
     free(s->seen);
 }
 
-/* File systems of block devices have their numbers, but for those of several devices. FUSE without one is not ours. */
-static bool volumes_on_devices(const struct volumes_mount *m)
+bool volumes_on_devices(const struct volumes_mount *m)
 {
     return volumes_major(m->dev) || !strcmp(m->type, "btrfs") || !strcmp(m->type, "bcachefs");
 }
@@ -75,7 +74,7 @@ static int volumes_reach(const struct volumes_host *host, const struct volumes_m
 
     if (!host->live)
         return 0;
-    fd = open(m->point, O_PATH | O_CLOEXEC);
+    fd = volumes_open(m->point, O_PATH);
     if (fd < 0 || fstat(fd, &st))
         return errno;
     if (volumes_mount_id(fd, m->id) != m->id)
@@ -83,7 +82,7 @@ static int volumes_reach(const struct volumes_host *host, const struct volumes_m
     if (!S_ISDIR(st.st_mode) &&
         !S_ISREG(st.st_mode)) /* a device or pipe bound over a name: opening it would do things */
         return ENOTDIR;
-    opened = open(m->point, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    opened = volumes_open(m->point, O_RDONLY | O_NONBLOCK);
     if (opened < 0)
         return errno;
     close(opened);
@@ -122,8 +121,9 @@ static struct bdr_err *volumes_unreachable(const struct volumes_scan *s, const s
              volumes_device(s, m, name), m->point);
 }
 
-/* Appends the file system of `g` to v. */
-static struct bdr_err *volumes_add(const struct volumes_scan *s, struct volumes_group *g, struct bdr_volumes *v)
+/* Appends the file system of `g` to v. *out_added is false when there is no way in and nobody to tell of. */
+static struct bdr_err *volumes_add(const struct volumes_scan *s, struct volumes_group *g, struct bdr_volumes *v,
+                                   bool *out_added)
 {
     const struct volumes_mount *m = NULL;
     struct bdr_volume_fs *more, *fs;
@@ -137,8 +137,12 @@ static struct bdr_err *volumes_add(const struct volumes_scan *s, struct volumes_
         m = why ? NULL : g->at[i];
         sys = sys ? sys : why;
     }
+    /* A process there is the way in, and it ended: then there is nobody to mount it, or it is told as claimed. */
+    if (!m && g->at[0]->elsewhere)
+        return NULL;
     if (!m)
         return volumes_unreachable(s, g, sys);
+    *out_added = true;
     more = reallocarray(v->fs, v->fs_n + 1, sizeof(*more));
     BDR_NOMEM_IF_NULL(more);
     v->fs = more;
@@ -195,13 +199,17 @@ static struct bdr_err *volumes_filesystems(struct volumes_scan *s, struct bdr_vo
     qsort(at, n, sizeof(*at), volumes_by_fs);
     for (size_t i = 0, end; i < n; i = end) {
         struct volumes_group g = {.at = at + i};
+        size_t seen = s->seen_n;
+        bool added = true;
 
         for (end = i; end < n && at[end]->dev == at[i]->dev; end++)
             ;
         g.n = end - i;
         BDR_TRY(volumes_walk_fs(s, at[i], &g.place));
         if (volumes_any(&g.place))
-            BDR_TRY(volumes_add(s, &g, v));
+            BDR_TRY(volumes_add(s, &g, v, &added));
+        if (!added)
+            s->seen_n = seen;
     }
     if (v->fs_n)
         qsort(v->fs, v->fs_n, sizeof(*v->fs), volumes_deepest_first);
@@ -246,6 +254,7 @@ struct bdr_err *volumes_scan_host(const struct volumes_host *host, const char *c
     snprintf(path, sizeof(path), "%s/self/mountinfo", host->proc);
     BDR_TRY_FOR(bdr_os_read_file(path, VOLUMES_TEXT_MAX, &text, &len), "listing mounts");
     BDR_TRY(volumes_mounts_parse(text, len, &s.mounts));
+    BDR_TRY(volumes_elsewhere(&s));
     BDR_TRY(volumes_filesystems(&s, v));
     BDR_TRY(volumes_swaps(&s, v));
     BDR_TRY(volumes_raws(&s, v));

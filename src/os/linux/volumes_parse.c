@@ -115,8 +115,10 @@ static bool parse_mount(char *line, struct volumes_mount *m)
 
 void volumes_mounts_free(struct volumes_mounts *m)
 {
-    for (size_t i = 0; i < m->n; i++)
+    for (size_t i = 0; i < m->n; i++) {
+        free(m->at[i].elsewhere);
         free(m->at[i].line);
+    }
     free(m->at);
     *m = (struct volumes_mounts){0};
 }

@@ -37,6 +37,7 @@ struct volumes_mount {
     volumes_dev dev;                                    /* major 0: anonymous (btrfs, overlay, tmpfs...) */
     const char *root, *point, *type, *source, *options; /* options: of the file system, not of this mount of it */
     bool read_only;
+    char *elsewhere; /* owned, and then `point`: the way into another mount namespace, /proc/PID/root/...; NULL: ours */
 };
 struct volumes_mounts {
     struct volumes_mount *at;
@@ -128,7 +129,15 @@ bdr_ret volumes_raws(struct volumes_scan *s, struct bdr_volumes *v);
 bdr_ret volumes_range_add(struct bdr_volume_range **list, size_t *n, size_t disk, uint64_t off, uint64_t len,
                           const char *what);
 
+/* --- volumes_elsewhere.c --- */
+/* Adds to s->mounts, which are ours until then, those of other mount namespaces that are of no file system in it. */
+bdr_ret volumes_elsewhere(struct volumes_scan *s);
+/* open(2) of a mount point, with O_CLOEXEC; those of other namespaces without following what somebody there put in the way. */
+int volumes_open(const char *point, int flags);
+
 /* --- volumes.c: the scan itself, of any host --- */
+/* File systems of block devices have their numbers, but for those of several devices. FUSE without one is not ours. */
+bool volumes_on_devices(const struct volumes_mount *m);
 bdr_ret volumes_scan_host(const struct volumes_host *host, const char *const *disks, size_t n,
                           struct bdr_volumes **out);
 bdr_ret volumes_disks_host(const struct volumes_host *host, char ***out, size_t *out_n);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What lies on the disks, of this machine: loop devices as disks, real file systems on them. */
 #include "bdr/child.h"
+#include "bdr/freeze.h"
 #include "bdr/osfile.h"
 #include "lab.h"
 #include "volumes_priv.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/blkpg.h>
@@ -249,9 +251,11 @@ static void test_scan__swap_file__its_bytes_on_the_disk(void **state)
 
 /* --- others' use of the disk --- */
 
-/* A process that holds `dev` open for writing, or has it mounted in a namespace of its own, until its pipe is closed.
+enum holder { HOLDER_WRITES, HOLDER_CLAIMS, HOLDER_MOUNTS };
+
+/* A process that holds `dev` open for writing, claims it, or has it mounted in a namespace of its own, until its pipe is closed.
  */
-static pid_t holder_start(const char *dev, bool mounts, int *out_pipe)
+static pid_t holder_start(const char *dev, enum holder how, int *out_pipe)
 {
     int ready[2], end[2];
     char c = 0;
@@ -266,8 +270,8 @@ static pid_t holder_start(const char *dev, bool mounts, int *out_pipe)
         for (int fd = 3; fd < 256; fd++) /* the loop device itself, which the lab holds open for writing, above all */
             if (fd != ready[1] && fd != end[0])
                 close(fd);
-        if (mounts ? unshare(CLONE_NEWNS) || mkdir(at, 0700) || mount(dev, at, "ext4", 0, NULL)
-                   : open(dev, O_WRONLY | O_CLOEXEC) < 0)
+        if (how == HOLDER_MOUNTS ? unshare(CLONE_NEWNS) || mkdir(at, 0700) || mount(dev, at, "ext4", 0, NULL)
+                                 : open(dev, (how == HOLDER_CLAIMS ? O_RDONLY | O_EXCL : O_WRONLY) | O_CLOEXEC) < 0)
             _exit(1);
         if (write(ready[1], &c, 1) != 1 || read(end[0], &c, 1) < 0)
             _exit(2);
@@ -318,7 +322,7 @@ static void test_scan__others_hold_the_disk__told(void **state)
     no_raw(v);
     bdr_volumes_free(BDR_STEAL(v));
 
-    pid = holder_start(fs.dev, false, &end);
+    pid = holder_start(fs.dev, HOLDER_WRITES, &end);
     OK(bdr_volumes_scan(disks, 1, &v));
     snprintf(what, sizeof(what), "%s (written by test-os-volumes, process %d)", fs.dev, (int)pid);
     assert_int_equal(v->raw_n, 1);
@@ -327,11 +331,61 @@ static void test_scan__others_hold_the_disk__told(void **state)
     bdr_volumes_free(BDR_STEAL(v));
     holder_stop(pid, end);
 
-    pid = holder_start(fs.dev, true, &end);
+    pid = holder_start(fs.dev, HOLDER_CLAIMS, &end);
     OK(bdr_volumes_scan(disks, 1, &v));
     assert_int_equal(v->raw_n, 1);
     assert_non_null(strstr(v->raw[0].what, "not mounted here"));
     holder_stop(pid, end);
+    fs.mount[0] = 0;
+    lab_unmake(&fs);
+}
+
+/* A container's volume: the file system is nowhere in our tree, and still stands when its moment comes. */
+static void test_scan__mounted_elsewhere_only__reached_through_a_process_there(void **state)
+{
+    BDR_AUTO(volumes) struct bdr_volumes *v = NULL;
+    BDR_AUTO(freezer) struct bdr_freezer *f = NULL;
+    enum bdr_freeze_state frozen = BDR_FREEZE_NO;
+    const char *disks[1], *mounts[1];
+    uint32_t window = 0;
+    struct lab_fs fs;
+    bool held = false;
+    char way[192], link[192];
+    int end = -1, fd;
+    pid_t pid;
+
+    (void)state;
+    LAB_OR_SKIP("test_scan__mounted_elsewhere_only__reached_through_a_process_there", "ext4");
+    lab_make(&fs, "inside", NULL, "ext4", 16);
+    disks[0] = fs.dev;
+    assert_int_equal(umount(fs.mount), 0);
+    pid = holder_start(fs.dev, HOLDER_MOUNTS, &end);
+    OK(bdr_volumes_scan(disks, 1, &v));
+    snprintf(way, sizeof(way), "/proc/%d/root%s/elsewhere", (int)pid, lab_dir);
+    assert_int_equal(v->fs_n, 1);
+    assert_string_equal(v->fs[0].mount, way);
+    assert_string_equal(v->fs[0].type, "ext4");
+    no_raw(v);
+    snprintf(link, sizeof(link), "/proc/%d/root%s/elsewhere/link", (int)pid, lab_dir);
+    assert_int_equal(symlink("/", link), 0);
+    mounts[0] = link; /* it would freeze what is ours */
+    FAILS(IO, "link", bdr_freezer_start(mounts, 1, &f));
+    mounts[0] = v->fs[0].mount;
+    OK(bdr_freezer_start(mounts, 1, &f));
+    OK(bdr_freezer_freeze(f, 20000, &frozen));
+    assert_int_equal(frozen, BDR_FREEZE_YES);
+    fd = open(way, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_true(ioctl(fd, FIFREEZE, 0) && errno == EBUSY);
+    close(fd);
+    OK(bdr_freezer_thaw(f, &held, &window));
+    assert_true(held);
+    bdr_freezer_end(BDR_STEAL(f));
+    bdr_volumes_free(BDR_STEAL(v));
+    holder_stop(pid, end);
+    OK(bdr_volumes_scan(disks, 1, &v)); /* the namespace and its mount went with the process */
+    assert_int_equal(v->fs_n, 0);
+    no_raw(v);
     fs.mount[0] = 0;
     lab_unmake(&fs);
 }
@@ -429,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_scan__mounted_file__is_a_way_in),
         cmocka_unit_test(test_scan__swap_file__its_bytes_on_the_disk),
         cmocka_unit_test(test_scan__others_hold_the_disk__told),
+        cmocka_unit_test(test_scan__mounted_elsewhere_only__reached_through_a_process_there),
         cmocka_unit_test(test_scan__partitions__theirs_and_of_no_account_under_a_whole),
         cmocka_unit_test(test_scan__this_machine__something),
     };

@@ -254,6 +254,32 @@ static void test_scan__loop_files__lie_where_their_file_lies(void **state)
             "/mnt/inner ext4 /dev/loop0 3 0\n");
 }
 
+/* Namespaces of containers: what is here too is reached here, the rest once, by the process that came first. */
+static void test_scan__other_namespaces__what_is_not_here_once(void **state)
+{
+    char want[PATH_MAX + 64];
+
+    (void)state;
+    lab_put("proc/self/mountinfo", "23 21 8:1 / / rw - ext4 /dev/sda1 rw\n");
+    tree_link("mnt:[4026531841]", "proc/self/ns/mnt");
+    tree_link("mnt:[4026531841]", "proc/1/ns/mnt");
+    lab_put("proc/1/mountinfo", "23 21 8:1 / / rw - ext4 /dev/sda1 rw\n");
+    tree_link("mnt:[4026532999]", "proc/900/ns/mnt");
+    lab_put("proc/900/mountinfo", "41 40 8:2 / /data rw - ext4 /dev/sda2 rw\n");
+    tree_link("mnt:[4026532999]", "proc/77/ns/mnt");
+    lab_put("proc/77/mountinfo", "41 40 8:2 / /data rw - ext4 /dev/sda2 rw\n42 40 8:1 /x /own rw - ext4 /dev/sda1 rw\n"
+                                 "43 40 0:50 / /tmp rw - tmpfs tmpfs rw\n");
+    tree_link("mnt:[4026533000]", "proc/78/ns/mnt");
+    lab_put("proc/78/mountinfo", "51 50 8:2 / /the/same/there rw - ext4 /dev/sda2 rw\n52 50 8:17 / /b rw - xfs /dev/sdb1 rw\n");
+    tree_link("mnt:[4026533001]", "proc/79/ns/mnt"); /* it ended while we looked */
+    tree_link("mnt:[4026533002]", "proc/80/ns/mnt"); /* nothing is told of it */
+    lab_put("proc/80/mountinfo", "");
+    snprintf(want, sizeof(want), "/ ext4 /dev/sda1 2 0\n%s/77/root/data ext4 /dev/sda2 2 0\n", proc);
+    scanned("/dev/sda", NULL, want);
+    lab_put("proc/78/mountinfo", "51 50 8:2 rubbish\n");
+    FAILS(INVAL, "line 1", volumes_scan_host(&host, (const char *[]){"/dev/sda"}, 1, &(struct bdr_volumes *){NULL}));
+}
+
 static void test_scan__ring__ends(void **state)
 {
     (void)state;
@@ -464,6 +490,7 @@ int main(void)
         TREE(test_scan__a_disk_over_another__each_covers_itself),
         TREE(test_scan__btrfs_of_two_devices__all_subvolumes_once),
         TREE(test_scan__loop_files__lie_where_their_file_lies),
+        TREE(test_scan__other_namespaces__what_is_not_here_once),
         TREE(test_scan__ring__ends),
         TREE(test_scan__xfs_with_its_log_elsewhere__on_both),
         TREE(test_scan__swap__placed_without_its_header),
