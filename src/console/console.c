@@ -300,6 +300,21 @@ static struct bdr_err *hold(struct bdr_console *c)
     return NULL;
 }
 
+static struct bdr_err *abandon(struct bdr_tx *tx, void *ctx)
+{
+    int64_t n;
+
+    (void)ctx;
+    return bdr_q_idempotency_abandon(tx, &n);
+}
+
+/* Requests that ran when the console ended. With several consoles one that is away can't be told from one that is gone. */
+static void requests_abandon(struct bdr_console *c)
+{
+    if (bdr_db_file(c->config.db))
+        bdr_err_drop(bdr_db_run(c->db, BDR_TX_LOCK, abandon, NULL), "they are given up after a while in any case");
+}
+
 static struct bdr_err *start(struct bdr_console *c)
 {
     char path[512];
@@ -315,6 +330,7 @@ static struct bdr_err *start(struct bdr_console *c)
     BDR_TRY_FOR(bdr_keyring_open(path, &c->ring), "the master key");
     BDR_TRY_FOR(ca_open(c), "the console's certificate authority");
     BDR_TRY(bdr_identity_check(c));
+    requests_abandon(c);
     BDR_TRY(bdr_first_login(c));
     BDR_TRY(bdr_settings_names(c));
     BDR_TRY(bdr_hub_new(&c->hub));

@@ -177,6 +177,64 @@ static void test_ear__words__reach_the_others_in_order_and_not_oneself(void **st
     bdr_ear_close(ear[1]);
 }
 
+/* ---- a request that ran when its console ended ---- */
+
+static struct bdr_err *unfinished(struct bdr_tx *tx, void *ctx)
+{
+    int64_t n = 0;
+
+    (void)ctx;
+    BDR_TRY(bdr_q_idempotency_keep(tx, &(struct bdr_in_idempotency_keep){"rig-admin", "once-upon-a-time", 0, ""}, &n));
+    assert_int_equal(n, 1);
+    return NULL;
+}
+
+/* What POST /v1/policies says to that key; NULL: it was made. */
+static struct bdr_err *policy_once(struct rig *r)
+{
+    char auth[64], base[64], ca[128];
+    const struct bdr_pair headers[] = {{"Authorization", auth}};
+    BDR_AUTO(http_client) struct bdr_http_client *client = NULL;
+    static const char body[] = "{\"name\":\"once\",\"interval_ms\":3600000}";
+    struct bdr_http_reply reply = {0};
+    struct bdr_err *err;
+
+    snprintf(auth, sizeof(auth), "Bearer %s", r->admin);
+    snprintf(base, sizeof(base), "https://127.0.0.1:%u", bdr_console_port(r->console));
+    snprintf(ca, sizeof(ca), "%s/ca.crt", r->bed->dir);
+    BDR_TRY(bdr_http_client_new(&(struct bdr_http_client_config){.base = base, .ca_file = ca, .tries = 1}, &client));
+    err = bdr_http_call(client,
+                        &(struct bdr_http_call){.method = "POST",
+                                                .path = "/v1/policies",
+                                                .type = "application/json",
+                                                .body = body,
+                                                .body_len = sizeof(body) - 1,
+                                                .headers = headers,
+                                                .n_headers = 1,
+                                                .idempotency_key = "once-upon-a-time"},
+                        &reply);
+    bdr_http_reply_free(&reply);
+    return err;
+}
+
+static void test_request__whose_console_ended__may_come_again(void **state)
+{
+    struct bdr_console *again = NULL;
+
+    RIG_OF(state, r);
+    check_ok(policy_once(r));
+    check_ok(policy_once(r)); /* its answer was kept */
+    check_ok(bdr_db_run(r->bed->db, BDR_TX_WRITE, unfinished, NULL));
+    check_fails(policy_once(r), BDR_CONFLICT, "still runs");
+    bdr_console_stop(r->console);
+    check_ok(rig_console(r, r->bed->dir, false, &again));
+    r->console = again;
+    if (bdr_db_file(r->bed->where))
+        check_fails(policy_once(r), BDR_EXISTS, "once"); /* it ran again: the first one had come to its end */
+    else
+        check_fails(policy_once(r), BDR_CONFLICT, "still runs"); /* another console may be at it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +244,7 @@ int main(void)
         RIG(test_start__a_lock_left_over__shuts_nobody_out),
         RIG_PG(test_start__without_the_keys_of_the_database__makes_none),
         RIG_PG(test_start__with_keys_of_its_own__is_refused_unless_the_others_are_lost),
+        RIG(test_request__whose_console_ended__may_come_again),
         cmocka_unit_test(test_outbox__what_was_told__is_taken_once_in_whole_lines),
         BED(test_ear__words__reach_the_others_in_order_and_not_oneself),
     };

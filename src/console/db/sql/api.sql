@@ -15,5 +15,8 @@ UPDATE idempotency SET status = :status, body = :body WHERE who = :who AND key =
 -- idempotency_drop(:who text, :key text) -> count
 DELETE FROM idempotency WHERE who = :who AND key = :key AND status = 0;
 
+-- idempotency_abandon() -> count
+DELETE FROM idempotency WHERE status = 0;
+
 -- idempotency_expire(:before_ms i64) -> count
 DELETE FROM idempotency WHERE at_ms < :before_ms;
