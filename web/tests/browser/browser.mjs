@@ -11,6 +11,8 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 export const SHOTS = join(BUILD, 'web-shots')
 const CHROMIUM = process.env.BDR_CHROMIUM ?? '/usr/bin/chromium'
 
+const COLOURS = ['color-contrast', 'link-in-text-block']
+
 /** Windows that each page is looked at in besides the usual one: what an old projector and a desk have. */
 const OTHER_SIZES = [{ width: 1024, height: 768 }, { width: 1920, height: 1080 }]
 
@@ -19,6 +21,8 @@ export class Tally {
   passed = 0
   failed = 0
   skipped = 0
+  took = [] /* [ms, name] */
+  begun = Date.now()
   ok(name) {
     this.passed++
     console.log(`ok ${name}`)
@@ -28,14 +32,19 @@ export class Tally {
     console.log(`not ok ${name}\n    ${String(why).split('\n').slice(0, 40).join('\n    ')}`)
   }
   async test(name, fn) {
+    const begun = Date.now()
     try {
       await fn()
       this.ok(name)
     } catch (e) {
       this.bad(name, e.stack ?? e)
     }
+    this.took.push([Date.now() - begun, name])
   }
   end() {
+    const s = (ms) => `${(ms / 1000).toFixed(1)} s`
+    this.took.sort((a, b) => b[0] - a[0])
+    console.log(`# ${s(Date.now() - this.begun)}; the slowest: ${this.took.slice(0, 12).map(([ms, name]) => `${name} ${s(ms)}`).join(', ')}`)
     console.log(`${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped`)
     return this.failed || !this.passed ? 1 : 0
   }
@@ -97,7 +106,7 @@ export class Browser {
     wrong.push(...(await this.laidOut()))
     wrong.push(...(await this.keysShown()))
     wrong.push(...(await this.axe()))
-    if (this.lang === 'en' && !this.dark) wrong.push(...(await this.inTheDark(name))) /* colours are the same in all languages */
+    if (this.lang === 'en' && !this.dark) wrong.push(...(await this.inTheDark(name)))
     wrong.push(...(await this.otherSizes(name)))
     if (wrong.length) throw new Error([...new Set(wrong)].join('\n'))
   }
@@ -144,16 +153,20 @@ export class Browser {
       await this.page.waitForFunction(() => document.documentElement.classList.contains('dark'))
       await this.settle()
       await this.page.screenshot({ path: join(SHOTS, 'dark', `${name}.png`) })
-      return (await this.axe(['color-contrast', 'link-in-text-block'])).map((x) => `dark: ${x}`)
+      return (await this.axe(COLOURS)).map((x) => `dark: ${x}`)
     } finally {
       await this.page.emulateMedia({ colorScheme: 'light' })
       await this.settle()
     }
   }
 
+  /** All rules, or `rules` only. Colours are the same in all languages: they are looked at in English, in light and dark. */
   async axe(rules) {
     if (!(await this.page.evaluate(() => 'axe' in window))) await this.page.evaluate(AXE)
-    const found = await this.page.evaluate((only) => window.axe.run(document, { resultTypes: ['violations'], ...(only ? { runOnly: only } : {}) }), rules)
+    const off = !rules && this.lang !== 'en' ? Object.fromEntries(COLOURS.map((r) => [r, { enabled: false }])) : {}
+    /* preload: style sheets of other origins, for a rule about turned phones */
+    const options = { resultTypes: ['violations'], preload: false, elementRef: false, ...(rules ? { runOnly: rules } : { rules: off }) }
+    const found = await this.page.evaluate((o) => window.axe.run(document, o), options)
     return found.violations
       .filter((v) => v.impact === 'serious' || v.impact === 'critical')
       .flatMap((v) => v.nodes.slice(0, 4).map((n) => `axe ${v.impact} ${v.id}: ${n.target.join(' ')} ${n.failureSummary?.split('\n')[1]?.trim() ?? ''}`))
