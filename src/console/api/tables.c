@@ -15,6 +15,7 @@ const struct bdr_route_table *const api_tables[] = {
     &api_enrolments_table,
     &api_accounts_table,
     &api_own_table,
+    &api_access_table,
     &api_audit_table,
     &api_setup_table,
     &api_certificates_table,
