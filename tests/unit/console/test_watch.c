@@ -1,362 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_watch.c - what the console does by itself: runs, care, series, alarms; on both engines. */
+/* test_watch.c - what the console sees by itself: alarms, what ended jobs tell, series, its stream; on both engines. */
 #include "bdr/pool.h"
-#include "fleet.h"
-#include "policy/policy.h"
-#include "rig.h"
-#include "site.h"
+#include "scene.h"
 #include "watch/alarm.h"
 #include "watch/watch.h"
-
-#define MINUTE INT64_C(60000)
-#define HOUR   INT64_C(3600000)
-#define DAY    INT64_C(86400000)
-
-/* ---- a site ---- */
-
-static int64_t gateway_add(struct bed *b, const char *uuid)
-{
-    struct bdr_tx *tx = NULL;
-    int64_t id = 0;
-
-    check_ok(bdr_tx_begin(b->db, BDR_TX_WRITE, &tx));
-    check_ok(bdr_q_machine_add(
-        tx, &(struct bdr_in_machine_add){uuid, "gateway", uuid, "192.0.2.9", "Debian 12", "0.1", SITE_NOW}, &id));
-    check_ok(bdr_q_gateway_put(tx, id, "192.0.2.9:443", ""));
-    check_ok(bdr_q_machine_beat(tx, id, SITE_NOW, ""));
-    check_ok(bdr_tx_commit(tx));
-    return id;
-}
-
-static int64_t repository_add(struct bed *b, const char *name, int64_t gateway)
-{
-    struct bdr_tx *tx = NULL;
-    char url[64];
-    int64_t id = 0;
-
-    snprintf(url, sizeof(url), "/srv/%s", name);
-    check_ok(bdr_tx_begin(b->db, BDR_TX_WRITE, &tx));
-    check_ok(bdr_q_repository_add(tx,
-                                  &(struct bdr_in_repository_add){name, url,
-                                                                  gateway ? BDR_SOME(gateway) : (struct bdr_opt_i64){0},
-                                                                  false, SITE_NOW},
-                                  &id));
-    check_ok(bdr_tx_commit(tx));
-    return id;
-}
-
-static int64_t policy_add(struct bed *b, const char *name, int64_t interval_ms, const char *windows)
-{
-    struct bdr_tx *tx = NULL;
-    int64_t id = 0;
-
-    check_ok(bdr_tx_begin(b->db, BDR_TX_WRITE, &tx));
-    check_ok(bdr_q_policy_add(tx,
-                              &(struct bdr_in_policy_add){.name = name,
-                                                          .interval_ms = interval_ms,
-                                                          .cron = "",
-                                                          .zone = "UTC",
-                                                          .windows = windows,
-                                                          .bandwidth = "",
-                                                          .retention = "daily=7",
-                                                          .compression = "zstd",
-                                                          .encrypt = false,
-                                                          .consistency = "crash",
-                                                          .rpo_ms = 0,
-                                                          .tries = 4,
-                                                          .now_ms = SITE_NOW},
-                              &id));
-    check_ok(bdr_tx_commit(tx));
-    return id;
-}
-
-static int64_t host_add(struct bed *b, int64_t platform, const char *ref, int64_t policy, int64_t repository)
-{
-    struct bdr_tx *tx = NULL;
-    int64_t id = site_host(b, platform, ref), n;
-
-    check_ok(bdr_tx_begin(b->db, BDR_TX_WRITE, &tx));
-    check_ok(bdr_q_host_protect(
-        tx, &(struct bdr_in_host_protect){id, BDR_SOME(policy), BDR_SOME(repository), (struct bdr_opt_i64){0}}, &n));
-    assert_int_equal(n, 1);
-    check_ok(bdr_tx_commit(tx));
-    return id;
-}
-
-struct scene {
-    int64_t platform, proxy, gateway, repository, policy, host;
-};
-
-static struct scene scene_make(struct rig *r)
-{
-    struct scene s = {.platform = site_platform(r->bed, "vc"), .proxy = site_proxy(r->bed, "p1")};
-
-    site_bind(r->bed, s.proxy, s.platform);
-    s.gateway = gateway_add(r->bed, "g1");
-    s.repository = repository_add(r->bed, "main", s.gateway);
-    s.policy = policy_add(r->bed, "ten", 10 * MINUTE, "");
-    s.host = host_add(r->bed, s.platform, "vm-1", s.policy, s.repository);
-    return s;
-}
-
-static void sql(struct rig *r, const char *fmt, ...) BDR_PRINTF(2, 3);
-static void sql(struct rig *r, const char *fmt, ...)
-{
-    char text[1024];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    check_ok(bed_sql(r->bed, text));
-}
-
-/* All machines are alive. */
-static void beat_all(struct rig *r, int64_t now)
-{
-    sql(r, "UPDATE machine_beat SET beat_ms = %lld", (long long)now);
-}
-
-static size_t jobs(struct rig *r, const char *kind, struct bdr_row_job **out)
-{
-    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
-    size_t n = 0;
-
-    check_ok(bdr_tx_begin(r->bed->db, BDR_TX_READ, &tx));
-    check_ok(bdr_q_job_list(tx, &(struct bdr_in_job_list){"", kind, INT64_MAX, 1000}, out, &n));
-    return n;
-}
-static size_t job_count(struct rig *r, const char *kind)
-{
-    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
-
-    return jobs(r, kind, &row);
-}
-
-static void job_ends(struct rig *r, int64_t id, const char *state, const char *result, int64_t now)
-{
-    sql(r,
-        "UPDATE job SET state = '%s', result = '%s', error_text = '%s', tries = 4, started_ms = %lld, ended_ms = %lld "
-        "WHERE id = %lld",
-        state, result, strcmp(state, "failed") ? "" : "the disk is on fire", (long long)now - 1000, (long long)now,
-        (long long)id);
-}
-
-static json_t *alarms(struct rig *r, const char *query)
-{
-    char path[256];
-
-    snprintf(path, sizeof(path), "/v1/alarms%s", query);
-    return rig_want(r, r->viewer, 200, "GET", path, NULL);
-}
-
-/* How many alarms of a kind stand. */
-static size_t standing(struct rig *r, const char *kind)
-{
-    BDR_AUTO(mem) struct bdr_row_alarm_of_kind *row = NULL;
-    BDR_AUTO(tx) struct bdr_tx *tx = NULL;
-    size_t n = 0;
-
-    check_ok(bdr_tx_begin(r->bed->db, BDR_TX_READ, &tx));
-    check_ok(bdr_q_alarm_of_kind(tx, kind, &row, &n));
-    return n;
-}
-
-/* ---- runs ---- */
-
-static void test_schedule__a_protected_host__runs_at_its_times_and_once(void **state)
-{
-    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
-    struct scene s;
-
-    RIG_OF(state, r);
-    s = scene_make(r);
-    check_ok(bdr_tick_all(r->console, SITE_NOW));
-    assert_int_equal(jobs(r, "sync", &row), 1);
-    assert_int_equal(row->host_id.v, s.host);
-    assert_int_equal(row->platform_id.v, s.platform);
-    assert_int_equal(row->repository_id.v, s.repository);
-    assert_string_equal(row->origin, "policy");
-    assert_int_equal(row->max_tries, 4);
-    assert_true(row->writes);
-    /* it runs: nothing new, however long */
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 35 * MINUTE));
-    assert_int_equal(job_count(r, "sync"), 1);
-    /* it ended; three times passed meanwhile: one run catches up, the next is on the grid again */
-    job_ends(r, row->id, "done", "{}", SITE_NOW + 36 * MINUTE);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 36 * MINUTE));
-    free(BDR_STEAL(row));
-    assert_int_equal(jobs(r, "sync", &row), 2);
-    assert_int_equal(row->due_ms, SITE_NOW + 30 * MINUTE);
-    job_ends(r, row->id, "done", "{}", SITE_NOW + 37 * MINUTE);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 39 * MINUTE));
-    assert_int_equal(job_count(r, "sync"), 2);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 40 * MINUTE + 500));
-    free(BDR_STEAL(row));
-    assert_int_equal(jobs(r, "sync", &row), 3);
-    assert_int_equal(row->due_ms, SITE_NOW + 40 * MINUTE);
-}
-
-static void test_schedule__paused_unprotected_or_busy_hosts__are_left_alone(void **state)
-{
-    struct scene s;
-
-    RIG_OF(state, r);
-    s = scene_make(r);
-    sql(r, "UPDATE host SET paused = 1 WHERE id = %lld", (long long)s.host);
-    site_host(r->bed, s.platform, "vm-2");
-    check_ok(bdr_tick_all(r->console, SITE_NOW));
-    assert_int_equal(job_count(r, "sync"), 0);
-    sql(r, "UPDATE host SET paused = 0 WHERE id = %lld", (long long)s.host);
-    site_job(r->bed, s.platform, s.host, 1); /* a person started one */
-    check_ok(bdr_tick_all(r->console, SITE_NOW + MINUTE));
-    assert_int_equal(job_count(r, "sync"), 1);
-    sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)(SITE_NOW + MINUTE));
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * MINUTE));
-    assert_int_equal(job_count(r, "sync"), 2);
-    sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)(SITE_NOW + 2 * MINUTE));
-    sql(r, "UPDATE host SET state = 'registered', policy_id = NULL, next_ms = NULL WHERE id = %lld", (long long)s.host);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + HOUR));
-    assert_int_equal(job_count(r, "sync"), 2);
-}
-
-static void test_schedule__a_changed_policy__is_obeyed_at_once(void **state)
-{
-    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
-    struct scene s;
-
-    RIG_OF(state, r);
-    s = scene_make(r);
-    sql(r, "UPDATE policy SET interval_ms = 86400000 WHERE id = %lld", (long long)s.policy);
-    check_ok(bdr_tick_all(r->console, SITE_NOW));
-    assert_int_equal(jobs(r, "sync", &row), 1);
-    job_ends(r, row->id, "done", "{}", SITE_NOW + 1);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 5 * MINUTE));
-    assert_int_equal(job_count(r, "sync"), 1);
-    sql(r, "UPDATE policy SET interval_ms = 60000, changed_ms = %lld WHERE id = %lld",
-        (long long)(SITE_NOW + 6 * MINUTE), (long long)s.policy);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 7 * MINUTE));
-    assert_int_equal(job_count(r, "sync"), 2);
-}
-
-static void test_schedule__a_window__keeps_runs_inside_and_on_their_grid(void **state)
-{
-    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
-    /* SITE_NOW is 2027-01-15 08:00 UTC, a Friday */
-    const int64_t ten = SITE_NOW + 2 * HOUR;
-    int64_t policy;
-    struct scene s;
-
-    RIG_OF(state, r);
-    s = scene_make(r);
-    policy = policy_add(r->bed, "morning", 10 * MINUTE, "* 10:00-11:00");
-    sql(r, "UPDATE host SET policy_id = %lld WHERE id = %lld", (long long)policy, (long long)s.host);
-    check_ok(bdr_tick_all(r->console, SITE_NOW));
-    check_ok(bdr_tick_all(r->console, ten - MINUTE));
-    assert_int_equal(job_count(r, "sync"), 0);
-    for (int i = 0; i < 7; i++) {
-        check_ok(bdr_tick_all(r->console, ten + i * 10 * MINUTE + 700));
-        sql(r, "UPDATE job SET state = 'done', ended_ms = %lld WHERE state = 'ready'",
-            (long long)(ten + i * 10 * MINUTE + 900));
-    }
-    /* 10:00, 10:10, ... 10:50; 11:00 is outside. A drift would have lost one. */
-    assert_int_equal(jobs(r, "sync", &row), 6);
-}
-
-struct two {
-    struct bdr_console *c[2];
-    int64_t now;
-};
-static struct bdr_err *two_tick(void *ctx, unsigned index)
-{
-    struct two *t = ctx;
-
-    for (int i = 0; i < 3; i++)
-        BDR_TRY(bdr_tick_all(t->c[index], t->now));
-    return NULL;
-}
-
-static void test_schedule__two_consoles__make_one_run_of_each_host(void **state)
-{
-    struct two t = {.now = SITE_NOW};
-    struct bdr_cancel cancel = {0};
-    struct bdr_pool *pool = NULL;
-    struct scene s;
-    char ref[16], folder[128];
-
-    RIG_OF(state, r);
-    s = scene_make(r);
-    for (int i = 0; i < 60; i++) {
-        snprintf(ref, sizeof(ref), "many-%d", i);
-        host_add(r->bed, s.platform, ref, s.policy, s.repository);
-    }
-    t.c[0] = r->console;
-    rig_folder(r, "other", true, folder);
-    check_ok(rig_console(r, folder, false, &t.c[1]));
-    for (int round = 1; round <= 3; round++) {
-        check_ok(bdr_pool_start("two", 2, two_tick, &t, &cancel, &pool));
-        check_ok(bdr_pool_join(pool));
-        assert_int_equal(job_count(r, "sync"), 61 * round);
-        assert_int_equal(job_count(r, "prune"), 1); /* one a day, whoever asks */
-        t.now += 10 * MINUTE;
-        beat_all(r, t.now);
-        sql(r, "UPDATE job SET state = 'done', ended_ms = %lld WHERE state = 'ready'", (long long)t.now - 1);
-    }
-    bdr_console_stop(t.c[1]);
-}
-
-/* ---- care ---- */
-
-static void test_care__a_repository__is_pruned_daily_and_verified_weekly(void **state)
-{
-    BDR_AUTO(mem) struct bdr_row_job *row = NULL;
-    struct scene s;
-    json_t *params;
-
-    RIG_OF(state, r);
-    s = scene_make(r);
-    for (int i = 0; i < 2; i++)
-        sql(r,
-            "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes, held) "
-            "VALUES (%lld, %lld, '%s', 1, 'full', 'crash', 1, %d)",
-            (long long)s.host, (long long)s.repository, i ? "precious" : "any", i);
-    check_ok(bdr_tick_all(r->console, SITE_NOW));
-    assert_int_equal(jobs(r, "prune", &row), 1);
-    assert_int_equal(row->machine_id.v, s.gateway);
-    assert_int_equal(row->repository_id.v, s.repository);
-    params = json_loads(row->params, 0, NULL);
-    assert_string_equal(rig_at(params, "/rules/0/retention"), "daily=7");
-    assert_int_equal(rig_int(params, "/rules/0/hosts/0"), s.host);
-    assert_string_equal(rig_at(params, "/keep/0"), "precious");
-    assert_string_equal(rig_at(params, "/keep/1"), "");
-    json_decref(params);
-    sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)SITE_NOW);
-    check_ok(bdr_watch_care(r->console, SITE_NOW + MINUTE));
-    assert_int_equal(job_count(r, "verify"), 1);
-    sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)SITE_NOW);
-    check_ok(bdr_watch_care(r->console, SITE_NOW + 19 * HOUR));
-    assert_int_equal(job_count(r, "prune"), 1);
-    /* from 20 hours on, but not while a host writes */
-    site_job(r->bed, s.platform, s.host, 1);
-    sql(r, "UPDATE job SET state = 'running', repository_id = %lld WHERE state = 'ready'", (long long)s.repository);
-    check_ok(bdr_watch_care(r->console, SITE_NOW + 21 * HOUR));
-    assert_int_equal(job_count(r, "prune"), 1);
-    check_ok(bdr_watch_care(r->console, SITE_NOW + 24 * HOUR));
-    assert_int_equal(job_count(r, "prune"), 2);
-    /* little space: sooner */
-    sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)SITE_NOW);
-    sql(r, "UPDATE repository SET used_bytes = 90, free_bytes = 10");
-    check_ok(bdr_watch_care(r->console, SITE_NOW + 29 * HOUR));
-    assert_int_equal(job_count(r, "prune"), 3);
-    /* policies that keep all need no pruning */
-    sql(r, "UPDATE job SET state = 'done', ended_ms = %lld", (long long)SITE_NOW);
-    sql(r, "UPDATE policy SET retention = ''");
-    check_ok(bdr_watch_care(r->console, SITE_NOW + 60 * HOUR));
-    assert_int_equal(job_count(r, "prune"), 3);
-    check_ok(bdr_watch_care(r->console, SITE_NOW + 8 * DAY));
-    check_ok(bdr_watch_care(r->console, SITE_NOW + 8 * DAY + MINUTE));
-    assert_int_equal(job_count(r, "verify"), 2);
-}
 
 /* ---- alarms ---- */
 
@@ -369,11 +16,11 @@ static void test_alarm__a_missed_rpo__stands_once_and_clears_itself(void **state
     RIG_OF(state, r);
     s = scene_make(r);
     check_ok(bdr_tick_all(r->console, SITE_NOW));
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 20 * MINUTE)); /* twice the interval: just not yet */
-    assert_int_equal(standing(r, "rpo.missed"), 0);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 20 * SCENE_MINUTE)); /* twice the interval: just not yet */
+    assert_int_equal(scene_standing(r, "rpo.missed"), 0);
     for (int i = 1; i < 5; i++)
-        check_ok(bdr_tick_all(r->console, SITE_NOW + (20 + i) * MINUTE));
-    v = alarms(r, "?kind=rpo.missed");
+        check_ok(bdr_tick_all(r->console, SITE_NOW + (20 + i) * SCENE_MINUTE));
+    v = scene_alarms(r, "?kind=rpo.missed");
     assert_int_equal(json_array_size(json_object_get(v, "items")), 1);
     assert_int_equal(rig_int(v, "/items/0/times"), 1);
     assert_int_equal(rig_int(v, "/items/0/object_id"), s.host);
@@ -382,7 +29,7 @@ static void test_alarm__a_missed_rpo__stands_once_and_clears_itself(void **state
                            "vm-1 has no recovery point newer than 2027-01-15 08:00 UTC; one every 20 min"));
     snprintf(path, sizeof(path), "/v1/alarms/%s/ack", rig_at(v, "/items/0/id"));
     json_decref(v);
-    v = alarms(r, "?kind=rpo.missed&lang=zh");
+    v = scene_alarms(r, "?kind=rpo.missed&lang=zh");
     assert_non_null(strstr(rig_at(v, "/items/0/text"), "主机vm-1"));
     json_decref(v);
     json_decref(rig_want(r, r->viewer, 403, "POST", path, NULL));
@@ -393,13 +40,13 @@ static void test_alarm__a_missed_rpo__stands_once_and_clears_itself(void **state
     json_decref(v);
     json_decref(rig_want(r, r->operator_, 409, "POST", path, NULL));
     json_decref(rig_want(r, r->operator_, 404, "POST", "/v1/alarms/999/ack", NULL));
-    v = alarms(r, "?acked=false&kind=rpo.missed");
+    v = scene_alarms(r, "?acked=false&kind=rpo.missed");
     assert_int_equal(json_array_size(json_object_get(v, "items")), 0);
     json_decref(v);
-    sql(r, "UPDATE host SET last_point_ms = %lld", (long long)(SITE_NOW + 25 * MINUTE));
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 26 * MINUTE));
-    assert_int_equal(standing(r, "rpo.missed"), 0);
-    v = alarms(r, "?state=cleared&kind=rpo.missed&object=host");
+    scene_sql(r, "UPDATE host SET last_point_ms = %lld", (long long)(SITE_NOW + 25 * SCENE_MINUTE));
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 26 * SCENE_MINUTE));
+    assert_int_equal(scene_standing(r, "rpo.missed"), 0);
+    v = scene_alarms(r, "?state=cleared&kind=rpo.missed&object=host");
     assert_int_equal(json_array_size(json_object_get(v, "items")), 1);
     json_decref(v);
     v = rig_want(r, r->viewer, 200, "GET", "/v1/events?object=host", NULL);
@@ -419,22 +66,22 @@ static void test_alarm__a_failed_job__counts_and_clears_with_the_next_good_one(v
     RIG_OF(state, r);
     s = scene_make(r);
     check_ok(bdr_tick_all(r->console, SITE_NOW));
-    assert_int_equal(jobs(r, "sync", &row), 1);
-    job_ends(r, row->id, "failed", "", SITE_NOW + MINUTE);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + MINUTE));
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * MINUTE));
-    v = alarms(r, "?kind=job.failed");
+    assert_int_equal(scene_jobs(r, "sync", &row), 1);
+    scene_job_ends(r, row->id, "failed", "", SITE_NOW + SCENE_MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + SCENE_MINUTE));
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * SCENE_MINUTE));
+    v = scene_alarms(r, "?kind=job.failed");
     assert_int_equal(rig_int(v, "/items/0/times"), 1);
     assert_int_equal(rig_int(v, "/items/0/object_id"), s.host);
     assert_non_null(strstr(rig_at(v, "/items/0/text"), "The sync of vm-1 failed at try 4: the disk is on fire"));
     json_decref(v);
     for (int i = 1; i <= 2; i++) {
-        check_ok(bdr_tick_all(r->console, SITE_NOW + i * 10 * MINUTE + 1000));
+        check_ok(bdr_tick_all(r->console, SITE_NOW + i * 10 * SCENE_MINUTE + 1000));
         free(BDR_STEAL(row));
-        assert_int_equal(jobs(r, "sync", &row), 1 + i);
-        job_ends(r, row->id, i == 1 ? "failed" : "done", "", SITE_NOW + i * 10 * MINUTE + MINUTE);
-        check_ok(bdr_tick_all(r->console, SITE_NOW + i * 10 * MINUTE + 2 * MINUTE));
-        v = alarms(r, "?kind=job.failed&state=all");
+        assert_int_equal(scene_jobs(r, "sync", &row), 1 + i);
+        scene_job_ends(r, row->id, i == 1 ? "failed" : "done", "", SITE_NOW + i * 10 * SCENE_MINUTE + SCENE_MINUTE);
+        check_ok(bdr_tick_all(r->console, SITE_NOW + i * 10 * SCENE_MINUTE + 2 * SCENE_MINUTE));
+        v = scene_alarms(r, "?kind=job.failed&state=all");
         assert_int_equal(rig_int(v, "/items/0/times"), 2);
         assert_string_equal(rig_at(v, "/items/0/standing"), i == 1 ? "true" : "false");
         json_decref(v);
@@ -451,15 +98,15 @@ static void test_alarm__silent_machines__are_told_by_kind(void **state)
     RIG_OF(state, r);
     scene_make(r);
     check_ok(bdr_tick_all(r->console, SITE_NOW + 90000));
-    assert_int_equal(standing(r, "machine.silent"), 0);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * MINUTE));
-    assert_int_equal(standing(r, "machine.silent"), 2);
-    v = alarms(r, "?kind=machine.silent&severity=critical");
+    assert_int_equal(scene_standing(r, "machine.silent"), 0);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * SCENE_MINUTE));
+    assert_int_equal(scene_standing(r, "machine.silent"), 2);
+    v = scene_alarms(r, "?kind=machine.silent&severity=critical");
     assert_non_null(strstr(rig_at(v, "/items/0/text"), "The gateway g1"));
     json_decref(v);
-    beat_all(r, SITE_NOW + 3 * MINUTE);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 3 * MINUTE));
-    assert_int_equal(standing(r, "machine.silent"), 0);
+    scene_beat(r, SITE_NOW + 3 * SCENE_MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 3 * SCENE_MINUTE));
+    assert_int_equal(scene_standing(r, "machine.silent"), 0);
 }
 
 static void test_alarm__space__rises_in_three_steps_and_does_not_flap(void **state)
@@ -474,10 +121,10 @@ static void test_alarm__space__rises_in_three_steps_and_does_not_flap(void **sta
     RIG_OF(state, r);
     s = scene_make(r);
     for (size_t i = 0; i < BDR_COUNT(steps); i++) {
-        sql(r, "UPDATE repository SET used_bytes = %d, free_bytes = %d WHERE id = %lld", steps[i].used,
-            100 - steps[i].used, (long long)s.repository);
-        check_ok(bdr_watch_conditions(r->console, SITE_NOW + (int64_t)i * MINUTE));
-        v = alarms(r, "?kind=space.low");
+        scene_sql(r, "UPDATE repository SET used_bytes = %d, free_bytes = %d WHERE id = %lld", steps[i].used,
+                  100 - steps[i].used, (long long)s.repository);
+        check_ok(bdr_watch_conditions(r->console, SITE_NOW + (int64_t)i * SCENE_MINUTE));
+        v = scene_alarms(r, "?kind=space.low");
         assert_string_equal(rig_at(v, "/items/0/severity"), steps[i].severity);
         json_decref(v);
     }
@@ -492,13 +139,13 @@ static void test_alarm__no_room__stands_while_runs_wait(void **state)
     RIG_OF(state, r);
     s = scene_make(r);
     json_decref(rig_want(r, r->operator_, 202, "POST", "/v1/hosts/1/sync", "{}"));
-    assert_int_equal(jobs(r, "sync", &row), 1);
+    assert_int_equal(scene_jobs(r, "sync", &row), 1);
     check_ok(bdr_watch_conditions(r->console, SITE_NOW));
-    assert_int_equal(standing(r, "space.out"), 0);
-    sql(r, "UPDATE job SET error_code = 'NOSPACE', error_text = 'the disk is full', tries = 3, due_ms = %lld",
-        (long long)(bdr_clock_wall_ms() + HOUR));
-    check_ok(bdr_watch_conditions(r->console, SITE_NOW + MINUTE));
-    v = alarms(r, "?kind=space.out");
+    assert_int_equal(scene_standing(r, "space.out"), 0);
+    scene_sql(r, "UPDATE job SET error_code = 'NOSPACE', error_text = 'the disk is full', tries = 3, due_ms = %lld",
+              (long long)(bdr_clock_wall_ms() + SCENE_HOUR));
+    check_ok(bdr_watch_conditions(r->console, SITE_NOW + SCENE_MINUTE));
+    v = scene_alarms(r, "?kind=space.out");
     assert_string_equal(rig_at(v, "/items/0/severity"), "critical");
     assert_int_equal(rig_int(v, "/items/0/object_id"), s.repository);
     assert_non_null(strstr(rig_at(v, "/items/0/text"), "/srv/main"));
@@ -510,9 +157,9 @@ static void test_alarm__no_room__stands_while_runs_wait(void **state)
     assert_int_equal(rig_int(v, "/id"), row->id);
     json_decref(v);
     json_decref(rig_want(r, r->operator_, 409, "POST", "/v1/hosts/1/sync", "{}"));
-    job_ends(r, row->id, "done", "", SITE_NOW + MINUTE);
-    check_ok(bdr_watch_conditions(r->console, SITE_NOW + 2 * MINUTE));
-    assert_int_equal(standing(r, "space.out"), 0);
+    scene_job_ends(r, row->id, "done", "", SITE_NOW + SCENE_MINUTE);
+    check_ok(bdr_watch_conditions(r->console, SITE_NOW + 2 * SCENE_MINUTE));
+    assert_int_equal(scene_standing(r, "space.out"), 0);
 }
 
 static void test_alarm__growth__is_foretold(void **state)
@@ -524,20 +171,20 @@ static void test_alarm__growth__is_foretold(void **state)
     s = scene_make(r);
     /* 10 GiB a day, 50 GiB are left */
     for (int h = 0; h < 72; h++) {
-        sql(r, "UPDATE repository SET used_bytes = %lld, free_bytes = %lld, measured_ms = %lld",
-            (long long)((INT64_C(100) << 30) + h * (INT64_C(10) << 30) / 24), (long long)(INT64_C(50) << 30),
-            (long long)(SITE_NOW + h * HOUR));
-        check_ok(bdr_watch_series(r->console, SITE_NOW + h * HOUR + MINUTE));
+        scene_sql(r, "UPDATE repository SET used_bytes = %lld, free_bytes = %lld, measured_ms = %lld",
+                  (long long)((INT64_C(100) << 30) + h * (INT64_C(10) << 30) / 24), (long long)(INT64_C(50) << 30),
+                  (long long)(SITE_NOW + h * SCENE_HOUR));
+        check_ok(bdr_watch_series(r->console, SITE_NOW + h * SCENE_HOUR + SCENE_MINUTE));
     }
-    check_ok(bdr_watch_slow_conditions(r->console, SITE_NOW + 72 * HOUR));
-    v = alarms(r, "?kind=space.forecast");
+    check_ok(bdr_watch_slow_conditions(r->console, SITE_NOW + 72 * SCENE_HOUR));
+    v = scene_alarms(r, "?kind=space.forecast");
     assert_string_equal(rig_at(v, "/items/0/severity"), "warning");
     assert_in_range(rig_int(v, "/items/0/values/days"), 4, 5);
     assert_int_equal(rig_int(v, "/items/0/object_id"), s.repository);
     json_decref(v);
-    sql(r, "UPDATE repository SET free_bytes = %lld", (long long)(INT64_C(500) << 30));
-    check_ok(bdr_watch_slow_conditions(r->console, SITE_NOW + 73 * HOUR));
-    assert_int_equal(standing(r, "space.forecast"), 0);
+    scene_sql(r, "UPDATE repository SET free_bytes = %lld", (long long)(INT64_C(500) << 30));
+    check_ok(bdr_watch_slow_conditions(r->console, SITE_NOW + 73 * SCENE_HOUR));
+    assert_int_equal(scene_standing(r, "space.forecast"), 0);
 }
 
 static void test_change_unusual__is_eight_times_the_median_and_much(void **state)
@@ -563,8 +210,8 @@ static void run_ends(struct rig *r, const struct scene *s, const char *result, i
 {
     int64_t id = site_job(r->bed, s->platform, s->host, 1);
 
-    job_ends(r, id, "done", result, SITE_NOW + at * MINUTE);
-    check_ok(bdr_watch_ended(r->console, SITE_NOW + at * MINUTE));
+    scene_job_ends(r, id, "done", result, SITE_NOW + at * SCENE_MINUTE);
+    check_ok(bdr_watch_ended(r->console, SITE_NOW + at * SCENE_MINUTE));
 }
 
 static void test_ended__results__tell_of_ransomware_and_broken_trackers(void **state)
@@ -577,25 +224,25 @@ static void test_ended__results__tell_of_ransomware_and_broken_trackers(void **s
     for (int i = 0; i < 10; i++)
         run_ends(r, &s,
                  "{\"changed_bytes\":104857600,\"read_bytes\":104857600,\"audited_blocks\":16,\"audit_misses\":0}", i);
-    assert_int_equal(standing(r, "change.unusual"), 0);
+    assert_int_equal(scene_standing(r, "change.unusual"), 0);
     run_ends(r, &s, "{\"changed_bytes\":21474836480,\"full\":true}", 11); /* a full one says nothing */
-    assert_int_equal(standing(r, "change.unusual"), 0);
+    assert_int_equal(scene_standing(r, "change.unusual"), 0);
     run_ends(r, &s, "{\"changed_bytes\":21474836480}", 12);
-    assert_int_equal(standing(r, "change.unusual"), 1);
+    assert_int_equal(scene_standing(r, "change.unusual"), 1);
     run_ends(r, &s, "{\"changed_bytes\":1048576}", 13); /* quiet again, but nobody has looked */
-    assert_int_equal(standing(r, "change.unusual"), 1);
-    v = alarms(r, "?kind=change.unusual");
+    assert_int_equal(scene_standing(r, "change.unusual"), 1);
+    v = scene_alarms(r, "?kind=change.unusual");
     assert_non_null(strstr(rig_at(v, "/items/0/text"), "vm-1 changed 20"));
-    sql(r, "UPDATE alarm SET acked_ms = 1 WHERE kind = 'change.unusual'");
+    scene_sql(r, "UPDATE alarm SET acked_ms = 1 WHERE kind = 'change.unusual'");
     json_decref(v);
     run_ends(r, &s, "{\"changed_bytes\":1048576}", 14);
-    assert_int_equal(standing(r, "change.unusual"), 0);
+    assert_int_equal(scene_standing(r, "change.unusual"), 0);
     run_ends(r, &s, "{\"audited_blocks\":16,\"audit_misses\":3}", 15);
-    assert_int_equal(standing(r, "tracker.miss"), 1);
+    assert_int_equal(scene_standing(r, "tracker.miss"), 1);
     run_ends(r, &s, "{\"audited_blocks\":0,\"audit_misses\":0}", 16); /* nothing was looked at */
-    assert_int_equal(standing(r, "tracker.miss"), 1);
+    assert_int_equal(scene_standing(r, "tracker.miss"), 1);
     run_ends(r, &s, "{\"audited_blocks\":16,\"audit_misses\":0}", 17);
-    assert_int_equal(standing(r, "tracker.miss"), 0);
+    assert_int_equal(scene_standing(r, "tracker.miss"), 0);
     run_ends(r, &s, "not even JSON", 18);
     v = rig_want(r, r->viewer, 200, "GET", "/v1/events?kind=job.done&limit=2", NULL);
     assert_int_equal(json_array_size(json_object_get(v, "items")), 2);
@@ -615,30 +262,31 @@ static void test_alarm__other_conditions__are_found(void **state)
     s = scene_make(r);
     check_ok(bdr_tick_all(r->console, SITE_NOW));
     for (size_t i = 0; i < BDR_COUNT(kinds); i++)
-        assert_int_equal(standing(r, kinds[i]), 0);
+        assert_int_equal(scene_standing(r, kinds[i]), 0);
     check_ok(bdr_tx_begin(r->bed->db, BDR_TX_WRITE, &tx));
     check_ok(bdr_q_certificate_add(
         tx, &(struct bdr_in_certificate_add){
-                "01", s.proxy, {(const uint8_t *)"print", 5}, SITE_NOW - 80 * DAY, SITE_NOW + 10 * DAY}));
+                "01", s.proxy, {(const uint8_t *)"print", 5}, SITE_NOW - 80 * SCENE_DAY, SITE_NOW + 10 * SCENE_DAY}));
     check_ok(bdr_q_point_add(
-        tx, &(struct bdr_in_point_add){s.host, s.repository, "p", SITE_NOW + HOUR, "full", "crash", 1, 1, 1}, &point));
+        tx, &(struct bdr_in_point_add){s.host, s.repository, "p", SITE_NOW + SCENE_HOUR, "full", "crash", 1, 1, 1},
+        &point));
     check_ok(bdr_tx_commit(tx));
-    sql(r, "UPDATE policy SET consistency = 'application'");
-    sql(r, "UPDATE point SET state = 'damaged'");
-    sql(r, "UPDATE repository SET state = 'error', state_text = 'no such folder'");
-    sql(r, "UPDATE host SET last_point_ms = %lld", (long long)(SITE_NOW + HOUR));
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 15 * MINUTE)); /* the proxy is silent, and the run is due */
+    scene_sql(r, "UPDATE policy SET consistency = 'application'");
+    scene_sql(r, "UPDATE point SET state = 'damaged'");
+    scene_sql(r, "UPDATE repository SET state = 'error', state_text = 'no such folder'");
+    scene_sql(r, "UPDATE host SET last_point_ms = %lld", (long long)(SITE_NOW + SCENE_HOUR));
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 15 * SCENE_MINUTE)); /* the proxy is silent, and the run is due */
     for (size_t i = 0; i < BDR_COUNT(kinds); i++)
-        assert_int_equal(standing(r, kinds[i]), 1);
-    sql(r, "UPDATE certificate SET expires_ms = %lld", (long long)(SITE_NOW + 90 * DAY));
-    sql(r, "UPDATE policy SET consistency = 'crash'");
-    sql(r, "UPDATE point SET state = 'ok'");
-    sql(r, "UPDATE repository SET state = 'ok', state_text = ''");
-    sql(r, "UPDATE host SET last_point_ms = %lld", (long long)SITE_NOW);
-    beat_all(r, SITE_NOW + 16 * MINUTE);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 16 * MINUTE));
+        assert_int_equal(scene_standing(r, kinds[i]), 1);
+    scene_sql(r, "UPDATE certificate SET expires_ms = %lld", (long long)(SITE_NOW + 90 * SCENE_DAY));
+    scene_sql(r, "UPDATE policy SET consistency = 'crash'");
+    scene_sql(r, "UPDATE point SET state = 'ok'");
+    scene_sql(r, "UPDATE repository SET state = 'ok', state_text = ''");
+    scene_sql(r, "UPDATE host SET last_point_ms = %lld", (long long)SITE_NOW);
+    scene_beat(r, SITE_NOW + 16 * SCENE_MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 16 * SCENE_MINUTE));
     for (size_t i = 0; i < BDR_COUNT(kinds); i++)
-        assert_int_equal(standing(r, kinds[i]), 0);
+        assert_int_equal(scene_standing(r, kinds[i]), 0);
 }
 
 static void test_ended__a_verify__marks_what_it_found(void **state)
@@ -651,27 +299,27 @@ static void test_ended__a_verify__marks_what_it_found(void **state)
     RIG_OF(state, r);
     s = scene_make(r);
     for (int i = 0; i < 2; i++)
-        sql(r,
-            "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes) "
-            "VALUES (%lld, %lld, 'p%d', %d, 'full', 'crash', 1)",
-            (long long)s.host, (long long)s.repository, i, i + 1);
+        scene_sql(r,
+                  "INSERT INTO point (host_id, repository_id, ref, taken_ms, kind, consistency, disk_bytes) "
+                  "VALUES (%lld, %lld, 'p%d', %d, 'full', 'crash', 1)",
+                  (long long)s.host, (long long)s.repository, i, i + 1);
     check_ok(bdr_watch_care(r->console, SITE_NOW)); /* the prune goes first */
-    sql(r, "UPDATE job SET state = 'done', ended_ms = 1");
-    check_ok(bdr_watch_care(r->console, SITE_NOW + MINUTE));
-    assert_int_equal(jobs(r, "verify", &row), 1);
-    job_ends(r, row->id, "failed", "{\"damaged_points\":[\"p1\",\"nobody\"]}", SITE_NOW + 2 * MINUTE);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * MINUTE));
-    assert_int_equal(standing(r, "point.damaged"), 1);
+    scene_sql(r, "UPDATE job SET state = 'done', ended_ms = 1");
+    check_ok(bdr_watch_care(r->console, SITE_NOW + SCENE_MINUTE));
+    assert_int_equal(scene_jobs(r, "verify", &row), 1);
+    scene_job_ends(r, row->id, "failed", "{\"damaged_points\":[\"p1\",\"nobody\"]}", SITE_NOW + 2 * SCENE_MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 2 * SCENE_MINUTE));
+    assert_int_equal(scene_standing(r, "point.damaged"), 1);
     /* repaired, and looked at again by name */
-    sql(r, "UPDATE job SET params = '{\"points\":[\"p1\"]}' WHERE id = %lld", (long long)row->id);
-    job_ends(r, row->id, "done", "{\"damaged_points\":[]}", SITE_NOW + 4 * MINUTE);
-    check_ok(bdr_tick_all(r->console, SITE_NOW + 4 * MINUTE));
-    assert_int_equal(standing(r, "point.damaged"), 0);
+    scene_sql(r, "UPDATE job SET params = '{\"points\":[\"p1\"]}' WHERE id = %lld", (long long)row->id);
+    scene_job_ends(r, row->id, "done", "{\"damaged_points\":[]}", SITE_NOW + 4 * SCENE_MINUTE);
+    check_ok(bdr_tick_all(r->console, SITE_NOW + 4 * SCENE_MINUTE));
+    assert_int_equal(scene_standing(r, "point.damaged"), 0);
     check_ok(bdr_tx_begin(r->bed->db, BDR_TX_READ, &tx));
     check_ok(bdr_q_point_get(tx, 2, &point));
     bdr_tx_abandon(tx);
     assert_string_equal(point->state, "ok");
-    assert_int_equal(point->verified_ms, SITE_NOW + 4 * MINUTE);
+    assert_int_equal(point->verified_ms, SITE_NOW + 4 * SCENE_MINUTE);
 }
 
 /* ---- series ---- */
@@ -687,30 +335,30 @@ static void test_series__rpo__is_measured_thinned_and_told(void **state)
     check_ok(bdr_tick_all(r->console, SITE_NOW));
     /* an RPO of 20 minutes: a look each 2 minutes */
     for (int i = 1; i <= 60; i++)
-        check_ok(bdr_watch_series(r->console, SITE_NOW + i * MINUTE));
+        check_ok(bdr_watch_series(r->console, SITE_NOW + i * SCENE_MINUTE));
     snprintf(path, sizeof(path), "/v1/hosts/%lld/rpo?from=2027-01-15T08:00:00Z&to=2027-01-15T09:00:00Z",
              (long long)s.host);
     v = rig_want(r, r->viewer, 200, "GET", path, NULL);
     assert_in_range(json_array_size(json_object_get(v, "series")), 29, 31);
-    assert_int_equal(rig_int(v, "/promised"), 20 * MINUTE);
+    assert_int_equal(rig_int(v, "/promised"), 20 * SCENE_MINUTE);
     assert_int_equal(rig_int(v, "/series/0/missed_minutes"), 0);
     assert_int_equal(rig_int(v, "/series/28/missed_minutes"), 2);
     json_decref(v);
-    check_ok(bdr_watch_thin(r->console, SITE_NOW + 26 * HOUR));
+    check_ok(bdr_watch_thin(r->console, SITE_NOW + 26 * SCENE_HOUR));
     v = rig_want(r, r->viewer, 200, "GET", path, NULL);
     assert_int_equal(json_array_size(json_object_get(v, "series")), 1);
     assert_in_range(rig_int(v, "/series/0/minutes"), 58, 62);
     assert_in_range(rig_int(v, "/series/0/missed_minutes"), 36, 42);
-    assert_in_range(rig_int(v, "/series/0/age"), 58 * MINUTE, 60 * MINUTE);
+    assert_in_range(rig_int(v, "/series/0/age"), 58 * SCENE_MINUTE, 60 * SCENE_MINUTE);
     json_decref(v);
     json_decref(rig_want(r, r->viewer, 404, "GET", "/v1/hosts/999/rpo", NULL));
     json_decref(rig_want(r, NULL, 401, "GET", path, NULL));
     snprintf(path, sizeof(path), "/v1/hosts/%lld/rpo?from=2027-01-15T09:00:00Z&to=2027-01-15T08:00:00Z",
              (long long)s.host);
     json_decref(rig_want(r, r->viewer, 422, "GET", path, NULL));
-    assert_int_equal(bdr_rpo_look_ms(MINUTE), MINUTE);
-    assert_int_equal(bdr_rpo_look_ms(30 * DAY), HOUR);
-    assert_int_equal(bdr_rpo_look_ms(0), HOUR);
+    assert_int_equal(bdr_rpo_look_ms(SCENE_MINUTE), SCENE_MINUTE);
+    assert_int_equal(bdr_rpo_look_ms(30 * SCENE_DAY), SCENE_HOUR);
+    assert_int_equal(bdr_rpo_look_ms(0), SCENE_HOUR);
 }
 
 static void test_summary__numbers__are_those_of_the_tables(void **state)
@@ -723,13 +371,15 @@ static void test_summary__numbers__are_those_of_the_tables(void **state)
     RIG_OF(state, r);
     s = scene_make(r);
     site_host(r->bed, s.platform, "vm-2");
-    beat_all(r, now);
-    sql(r, "UPDATE policy SET changed_ms = 0");
-    sql(r, "UPDATE repository SET used_bytes = 1000, free_bytes = 3000, measured_ms = %lld", (long long)now - 2 * HOUR);
-    check_ok(bdr_tick_all(r->console, now - 2 * HOUR));
-    sql(r, "UPDATE machine_beat SET beat_ms = %lld WHERE machine_id = %lld", (long long)now - HOUR, (long long)s.proxy);
-    job_ends(r, site_job(r->bed, s.platform, s.host, 1), "done", "{\"read_bytes\":5000}", now - HOUR);
-    sql(r, "UPDATE job SET stored_bytes = 700 WHERE ended_ms IS NOT NULL");
+    scene_beat(r, now);
+    scene_sql(r, "UPDATE policy SET changed_ms = 0");
+    scene_sql(r, "UPDATE repository SET used_bytes = 1000, free_bytes = 3000, measured_ms = %lld",
+              (long long)now - 2 * SCENE_HOUR);
+    check_ok(bdr_tick_all(r->console, now - 2 * SCENE_HOUR));
+    scene_sql(r, "UPDATE machine_beat SET beat_ms = %lld WHERE machine_id = %lld", (long long)now - SCENE_HOUR,
+              (long long)s.proxy);
+    scene_job_ends(r, site_job(r->bed, s.platform, s.host, 1), "done", "{\"read_bytes\":5000}", now - SCENE_HOUR);
+    scene_sql(r, "UPDATE job SET stored_bytes = 700 WHERE ended_ms IS NOT NULL");
     check_ok(bdr_tick_all(r->console, now));
     v = rig_want(r, r->viewer, 200, "GET", "/v1/summary", NULL);
     assert_int_equal(rig_int(v, "/hosts_protected"), 1);
@@ -826,12 +476,6 @@ static void test_stream__listeners__hear_the_kinds_they_want(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG(test_schedule__a_protected_host__runs_at_its_times_and_once),
-        RIG(test_schedule__paused_unprotected_or_busy_hosts__are_left_alone),
-        RIG(test_schedule__a_changed_policy__is_obeyed_at_once),
-        RIG(test_schedule__a_window__keeps_runs_inside_and_on_their_grid),
-        RIG_PG(test_schedule__two_consoles__make_one_run_of_each_host),
-        RIG(test_care__a_repository__is_pruned_daily_and_verified_weekly),
         RIG(test_alarm__a_missed_rpo__stands_once_and_clears_itself),
         RIG(test_alarm__a_failed_job__counts_and_clears_with_the_next_good_one),
         RIG(test_alarm__silent_machines__are_told_by_kind),
