@@ -46,6 +46,8 @@ export function faultsOf({ data, lang }) {
   /* labels that wrap */
   for (const e of scope.querySelectorAll('button.el-button, .el-radio-button__inner, .state, .tops a, .el-step__title, .list th, .tool.lang, .brand, .el-tag, .link.one, .facts dt'))
     if (seen(e) && lines(e) > 1) out.add(`wrapped: ${brief(e)}`)
+  /* a number and its unit are one word */
+  for (const e of scope.querySelectorAll('td, dd')) if (seen(e) && /^[\d.,]+ ([KMGTP]?i?B|ms|s|min|h|d)(\/s)?$/.test(e.innerText.trim()) && lines(e) > 1) out.add(`wrapped: ${brief(e)}`)
   /* buttons beside each other are of one height and on one line's middle */
   const rows = new Map()
   for (const e of scope.querySelectorAll('.el-button, .el-input__wrapper, .el-select__wrapper, .el-radio-group')) {
