@@ -6,6 +6,7 @@ export interface JobFilter {
   state?: string
   kind?: string
   host?: number
+  platform?: number
   active?: boolean
 }
 export const jobs = {

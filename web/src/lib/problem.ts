@@ -26,3 +26,11 @@ export function sure(title: string, text: string, button: string): Promise<unkno
     confirmButtonText: button, cancelButtonText: t('do.cancel'), type: 'warning', confirmButtonClass: 'el-button--danger', autofocus: false,
   })
 }
+
+/** One of two; undefined when the question was closed without an answer. */
+export function choose(title: string, text: string, yes: string, no: string): Promise<boolean | undefined> {
+  return ElMessageBox.confirm(text, title, { confirmButtonText: yes, cancelButtonText: no, type: 'warning', distinguishCancelAndClose: true, autofocus: false }).then(
+    () => true,
+    (how: unknown) => (how === 'cancel' ? false : undefined),
+  )
+}

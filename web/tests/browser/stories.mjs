@@ -2,7 +2,7 @@
 /* What is looked at: each page, each dialog, each step. `look` takes the picture and checks it. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { PASSWORD } from './console.mjs'
+import { PASSWORD, until } from './console.mjs'
 import { rsaKey } from './fleet.mjs'
 import { flowStories } from './flows.mjs'
 import { keyboardStories } from './keyboard.mjs'
@@ -120,6 +120,35 @@ export function pagesOf(b, c, s, lang) {
       if (kind === 'openstack') assert.equal(made.ceph?.length ?? (await c.call('GET', `/v1/platforms/${made.id}`)).ceph.length, 2)
     })
   }
+  story('platform-test', async (look) => {
+    await b.go('/site/vmware')
+    await press('Add', '添加')
+    await press('Next', '下一步', dialog)
+    for (const [column, value] of Object.entries({ ...FILL.vmware, endpoint: 'https://10.2.0.99:443' })) await p.fill(`#f-${column}`, value)
+    await p.locator(`${dialog} .el-select__wrapper`, { has: p.locator('#f-proxies') }).click()
+    await p.locator('.el-select-dropdown__item:visible', { hasText: 'sync-proxy-2' }).click()
+    await p.keyboard.press('Escape')
+    await button(zh ? '测试连接' : 'Test connection', dialog).click()
+    await p.locator(dialog, { hasText: zh ? '正在尝试连接' : 'trying to connect' }).waitFor()
+    const failed = p.locator(`${dialog} .el-alert--error`, { hasText: zh ? '连接失败' : 'The connection failed' })
+    await until('the page to tell how the test ended', async () => { /* the proxy is asked for a first look, too */
+      const job = await s.proxies[1].claim()
+      if (job) await s.proxies[1].end(job, 'fail', { error_code: 'AUTH', error_text: 'Keystone refused the user admin: the password is not right.' })
+      return failed.isVisible()
+    })
+    await look('platform-test-failed', { words: false })
+    const made = async () => (await c.call('GET', '/v1/platforms?kind=vmware')).items.some((x) => x.endpoint === 'https://10.2.0.99:443')
+    assert.ok(await made(), 'the test is of what is stored')
+    await p.locator(`${dialog} .el-dialog__headerbtn`).click()
+    await p.waitForSelector('.el-message-box:visible')
+    await look('platform-test-keep', { words: false })
+    await p.keyboard.press('Escape') /* no answer: one is still there */
+    await p.waitForSelector('.el-message-box', { state: 'hidden' })
+    await p.locator(`${dialog} .el-dialog__headerbtn`).click()
+    await p.locator('.el-message-box:visible button', { hasText: zh ? '删除' : 'Delete' }).click()
+    await p.waitForSelector(dialog, { state: 'hidden' })
+    assert.ok(!(await made()), 'it is gone')
+  })
   story('platform-update', async (look) => {
     await b.go('/site/openstack')
     await p.locator('tr', { hasText: 'OpenStack prod' }).getByText(zh ? '更新' : 'Update').click()

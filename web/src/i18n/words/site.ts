@@ -23,7 +23,7 @@ export const site = {
     proxy: ['Sync Proxies', '源端同步代理'], proxyPick: ['Choose', '请选择'], proxyNone: ['None yet: deploy one first (step 1).', '暂无可选项，请先部署（第一步）。'], proxyHint: ['Those that are installed can be chosen; no address has to be typed. Several share the work.', '安装完成后可在下拉菜单中选择，无需手动添加 IP。可选择多个以分担任务。'],
     ceph: ['Ceph clusters', 'Ceph 认证信息'], cephHint: ['Where the volumes of the hosts are on Ceph. Several clusters: add each one.', '如果有多个 Ceph 集群，可以重复添加多个。'], cephN: ['Ceph cluster {n}', 'Ceph 集群 {n}'], cephAdd: ['Add a Ceph cluster', '添加 Ceph 集群'],
     advanced: ['Advanced settings', '高级设置'], nameAuto: ['generated when left empty', '不填写时系统自动生成'], nameHint: ['A name of your own; otherwise made of region, platform and time.', '自定义的生产平台名称；不填写时系统会根据区域、平台、时间等信息自动生成。'],
-    rights: ['Rights', '权限要求'], test: ['Test connection', '测试连接'], testing: ['Saved; a Sync Proxy is trying to connect.', '已保存，源端同步代理正在尝试连接。'], testOk: ['The connection works.', '连接成功。'], testBad: ['The connection failed: {why}', '连接失败：{why}'],
+    rights: ['Rights', '权限要求'], test: ['Test connection', '测试连接'], testSave: ['Save and test connection', '保存并测试连接'], keepTitle: ['Keep {name}?', '是否保留 {name}？'], keepText: ['It was stored so that a Sync Proxy could test the connection.', '为了由源端同步代理测试连接，该平台已保存。'], keepIt: ['Keep it', '保留'], testing: ['Saved; a Sync Proxy is trying to connect.', '已保存，源端同步代理正在尝试连接。'], testOk: ['The connection works.', '连接成功。'], testBad: ['The connection failed: {why}', '连接失败：{why}'],
   },
   platformState: { new: ['New', '等待检测'], ok: ['OK', '正常'], error: ['Error', '异常'] },
   agent: {
