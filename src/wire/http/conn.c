@@ -102,6 +102,9 @@ static void conn_begin(struct http_listener *l, struct MHD_Connection *mhd, void
     s->n_conns++;
     http_crowd_add(c);
     http_crowd_thin(c);
+    c->late = atomic_load(&s->stopping);
+    if (c->late)
+        http_conn_cut(c);
     pthread_mutex_unlock(&s->lock);
 }
 

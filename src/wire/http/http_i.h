@@ -47,7 +47,6 @@ struct http_listener {
     size_t index;
     uint16_t port;
     struct MHD_Daemon *daemon;
-    MHD_socket closing;       /* stop: the socket that listens no longer */
     size_t n_conns;           /* guarded by server.lock: those that were not cut */
     pthread_mutex_t lock;     /* guards tls */
     struct http_tls *tls;     /* one reference */
@@ -72,7 +71,7 @@ struct http_conn {
     atomic_bool sending;          /* an answer that is there as a whole: its deadline moves on as it arrives */
     uint64_t acked;               /* of it, when the deadline was set; the watch's once `sending` is set */
     atomic_int state;
-    bool bad_line;       /* the loop's */
+    bool bad_line, late; /* the loop's; late: it came while the server stops */
     struct bdr_req *req; /* guarded by server.lock; the running one */
 };
 

@@ -184,7 +184,7 @@ static enum MHD_Result access_begin(struct http_conn *c, const char *url, const 
     struct bdr_err *err;
     enum MHD_Result rc;
 
-    if (atomic_load(&s->ending))
+    if (c->late || atomic_load(&s->ending))
         return MHD_NO;
     err = http_req_new(c, url, method, &req);
     if (err) {

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
 #define LISTEN_BACKLOG 1024u
@@ -330,19 +329,15 @@ static void wait_quiet(struct bdr_http_server *s, uint64_t until_ms)
     pthread_mutex_unlock(&s->lock);
 }
 
+/*
+ * Who comes while it stops is cut by conn.c. Not by MHD_quiesce_daemon: libmicrohttpd 0.9.75 tells its threads to leave
+ * the listening socket and then leaves it for them, and ends the program when one of them was quicker.
+ */
 void bdr_http_stop(struct bdr_http_server *s, uint64_t grace_ms)
 {
     if (!s)
         return;
     atomic_store(&s->stopping, true);
-    for (size_t i = 0; i < s->n_listeners; i++) {
-        s->listeners[i].closing =
-            s->listeners[i].daemon ? MHD_quiesce_daemon(s->listeners[i].daemon) : MHD_INVALID_SOCKET;
-        /* Refuses whoever comes. Closed only when its threads have ended: one may be about to take it out of its epoll,
-         * and libmicrohttpd ends the program when it finds it closed. */
-        if (s->listeners[i].closing != MHD_INVALID_SOCKET)
-            shutdown(s->listeners[i].closing, SHUT_RDWR);
-    }
     events_end(s);
     cut(s, NULL, NULL, true);
     wait_quiet(s, bdr_clock_mono_ms() + grace_ms);
@@ -357,9 +352,6 @@ void bdr_http_stop(struct bdr_http_server *s, uint64_t grace_ms)
     for (size_t i = 0; i < s->n_listeners; i++)
         if (s->listeners[i].daemon)
             MHD_stop_daemon(s->listeners[i].daemon);
-    for (size_t i = 0; i < s->n_listeners; i++)
-        if (s->listeners[i].closing != MHD_INVALID_SOCKET)
-            close(s->listeners[i].closing);
     for (size_t i = 0; i < s->n_listeners; i++)
         listener_free(&s->listeners[i]);
     pthread_cond_destroy(&s->quiet);

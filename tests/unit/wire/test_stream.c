@@ -4,10 +4,15 @@
 #include "bdr/osfile.h"
 #include "bdr/pool.h"
 #include "demo.h"
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -363,6 +368,66 @@ static void test_stop__in_the_middle_of_streams(void **state)
     assert_int_equal(atomic_load(&g.failed), 2);
 }
 
+#define STOPS 20
+
+static _Thread_local bool linger; /* before something is taken out of an epoll set */
+
+/* In place of libc's, also for libmicrohttpd: this thread comes late, after others who take the same out. */
+int epoll_ctl(int set, int what, int fd, struct epoll_event *event);
+int epoll_ctl(int set, int what, int fd, struct epoll_event *event)
+{
+    if (what == EPOLL_CTL_DEL && linger)
+        usleep(10000);
+    return (int)syscall(SYS_epoll_ctl, set, what, fd, event);
+}
+
+struct comers {
+    atomic_uint port, came; /* port 0: it is over */
+};
+
+/* Connects as long as there is a port, whether it is served or not. */
+static struct bdr_err *come(void *ctx, unsigned index)
+{
+    struct comers *k = ctx;
+    unsigned port;
+
+    (void)index;
+    while ((port = atomic_load(&k->port)) != 0) {
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+        BDR_AUTO(fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (fd >= 0 && !connect(fd, (const struct sockaddr *)&to, sizeof(to)))
+            atomic_fetch_add(&k->came, 1);
+    }
+    return NULL;
+}
+
+/* libmicrohttpd 0.9.75 ends the program when it is told to leave a socket that one of its threads just leaves (MHD_quiesce_daemon). */
+static void test_stop__while_somebody_comes_all_the_time__is_a_stop(void **state)
+{
+    struct comers k = {0};
+    struct bdr_pool *pool = NULL;
+
+    (void)state;
+    linger = true;
+    atomic_store(&k.port, bdr_http_port(d->server, DEMO_PLAIN));
+    assert_null(bdr_pool_start("come", 4, come, &k, NULL, &pool));
+    for (unsigned i = 0; i < STOPS; i++) {
+        unsigned came = atomic_load(&k.came);
+
+        for (int t = 0; t < 5000 && atomic_load(&k.came) < came + 20; t++)
+            usleep(1000);
+        assert_true(atomic_load(&k.came) >= came + 20);
+        demo_stop(d, 0);
+        demo_serve(d, NULL, 0);
+        atomic_store(&k.port, bdr_http_port(d->server, DEMO_PLAIN));
+    }
+    atomic_store(&k.port, 0);
+    assert_null(bdr_pool_join(pool));
+    linger = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +443,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stop__while_busy__what_runs_is_finished, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop__deadline__cancels_and_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop__in_the_middle_of_streams, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop__while_somebody_comes_all_the_time__is_a_stop, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("wire-stream", tests, NULL, NULL);
