@@ -402,17 +402,20 @@ static void test_totp__a_code_that_was_seen__is_worth_nothing(void **state)
                          &s),
                      200);
     secret_read(r, id, &totp);
-    /* the code of the step before: that of now is still to come */
-    check_ok(bdr_totp_code(&totp, bdr_clock_wall_ms() / BDR_TOTP_STEP_MS - 1, 6, code));
-    snprintf(body, sizeof(body), "{\"code\":\"%s\"}", code);
-    assert_int_equal(ask(r,
-                         &(struct ask){.method = "PUT",
-                                       .path = "/v1/session/totp",
-                                       .body = body,
-                                       .cookie = session,
-                                       .more = {"X-Requested-With: bdr"}},
-                         &s),
-                     200);
+    /* the code of the step before: that of now is still to come. On a busy machine it may be the last but one on arrival. */
+    for (tries = 0; tries < 3 && status != 200; tries++) {
+        check_ok(bdr_totp_code(&totp, bdr_clock_wall_ms() / BDR_TOTP_STEP_MS - 1, 6, code));
+        snprintf(body, sizeof(body), "{\"code\":\"%s\"}", code);
+        status = ask(r,
+                     &(struct ask){.method = "PUT",
+                                   .path = "/v1/session/totp",
+                                   .body = body,
+                                   .cookie = session,
+                                   .more = {"X-Requested-With: bdr"}},
+                     &s);
+    }
+    assert_int_equal(status, 200);
+    status = 0;
     assert_int_equal(code_give(r, code, &s), 401); /* it turned the second step on */
     check_ok(bdr_totp_code(&totp, bdr_clock_wall_ms() / BDR_TOTP_STEP_MS, 6, code));
     assert_int_equal(code_give(r, code, &s), 200);
