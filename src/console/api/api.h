@@ -75,8 +75,8 @@ struct bdr_err *api_package(struct bdr_req *req, const void *in, void *out);
 extern const struct bdr_route_table api_session_table, api_health_table;
 extern const struct bdr_route_table api_machine_join_table, api_machine_beat_table, api_machine_work_table,
     api_machine_job_table, api_machine_scan_table, api_machine_gateway_table;
-extern const struct bdr_route_table api_enrolments_table, api_accounts_table, api_own_table, api_access_table, api_audit_table,
-    api_setup_table, api_certificates_table;
+extern const struct bdr_route_table api_enrolments_table, api_accounts_table, api_own_table, api_access_table,
+    api_audit_table, api_setup_table, api_certificates_table;
 extern const struct bdr_route_table api_install_table; /* of port 30080, and not of the API */
 extern const struct bdr_route_table api_alarms_table, api_channels_table, api_metrics_table, api_watch_table;
 extern const struct bdr_route_table api_web_table;
